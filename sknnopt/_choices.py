@@ -1,0 +1,151 @@
+"""Techniques given by name or as an object: their common base class, and the way from one to the other."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from sklearn.base import BaseEstimator
+
+from ._compat import InvalidParameterError, validate_parameter_constraints
+
+__all__ = ["Choice", "resolve", "suggestion"]
+
+
+class Choice(BaseEstimator):
+    """Base of every technique object: it clones, prints and sweeps like a scikit-learn estimator.
+
+    A subclass stores its arguments unchanged and states their ranges in ``_parameter_constraints``,
+    in scikit-learn's own notation. ``validate`` checks them; the constructor never does.
+
+    Examples
+    --------
+    >>> from sknnopt.optimizers import SGD
+    >>> SGD(momentum=0.9)
+    SGD(momentum=0.9)
+    >>> SGD(momentum=2).validate()
+    Traceback (most recent call last):
+    ...
+    sklearn.utils._param_validation.InvalidParameterError: The 'momentum' parameter of SGD must be a float \
+in the range [0.0, 1.0). Got 2 instead.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+
+    def validate(self) -> None:
+        """Check every parameter against its constraints.
+
+        Raises
+        ------
+        InvalidParameterError
+            A ``ValueError`` with the parameter, the allowed values and the value received.
+        """
+        validate_parameter_constraints(
+            self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
+        )
+
+
+C = TypeVar("C", bound=Choice)
+
+
+def resolve(
+    value: object,
+    registry: Mapping[str, Callable[[], C]],
+    *,
+    parameter: str,
+    base: type[C],
+    wrap: Callable[[Callable[..., Any]], C] | None = None,
+) -> C:
+    """Turn a name, an object or (with `wrap`) a function into a checked technique object.
+
+    Parameters
+    ----------
+    value : str, instance of `base`, or callable
+        What the user gave. An object comes back as itself, not as a copy.
+    registry : mapping of str to factory
+        Every accepted name and what makes its object.
+    parameter : str
+        The estimator's parameter, for the error message.
+    base : type
+        The class that objects must be an instance of.
+    wrap : callable, optional
+        Makes the object of a plain function; without it functions are refused.
+
+    Returns
+    -------
+    object
+        An instance of `base` whose parameters have been validated.
+
+    Raises
+    ------
+    InvalidParameterError
+        A ``ValueError``; it lists the names, shows the value and offers the nearest spelling.
+
+    Examples
+    --------
+    >>> from sknnopt import optimizers
+    >>> resolve("nesterov", optimizers.REGISTRY, parameter="optimizer", base=optimizers.Optimizer)
+    SGD(momentum=0.9, nesterov=True)
+    """
+    choice = _find(value, registry, base, wrap)
+    if choice is None:
+        raise InvalidParameterError(_refusal(value, registry, parameter, base, wrap is not None))
+    choice.validate()
+    return choice
+
+
+def _find(
+    value: object,
+    registry: Mapping[str, Callable[[], C]],
+    base: type[C],
+    wrap: Callable[[Callable[..., Any]], C] | None,
+) -> C | None:
+    if isinstance(value, str):
+        return registry[value]() if value in registry else None
+    if isinstance(value, base):
+        return value
+    if wrap is not None and callable(value) and not isinstance(value, (type, Choice)):
+        return wrap(value)
+    return None
+
+
+def _refusal(value: object, names: Iterable[str], parameter: str, base: type, functions: bool) -> str:
+    names = sorted(names)
+    kinds = f"an instance of {base.__name__}" + (" or a function" if functions else "")
+    hint = ""
+    if isinstance(value, str):
+        hint = suggestion(value, names)
+    elif inspect.isclass(value) and issubclass(value, base):
+        hint = f" Did you mean {value.__name__}()?"
+    return (
+        f"The {parameter!r} parameter must be one of {', '.join(map(repr, names))}, or {kinds}."
+        f" Got {value!r} instead.{hint}"
+    )
+
+
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """The nearest accepted spelling, as the end of an error message.
+
+    Parameters
+    ----------
+    name : str
+        What was received.
+    names : iterable of str
+        What is accepted.
+
+    Returns
+    -------
+    str
+        ``" Did you mean 'adam'?"``, or the empty string where nothing is near.
+
+    Examples
+    --------
+    >>> suggestion("Adm", ["sgd", "adam"])
+    " Did you mean 'adam'?"
+    >>> suggestion("cosine", ["sgd", "adam"])
+    ''
+    """
+    near = difflib.get_close_matches(name.lower(), list(names), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,103 @@
+"""What every activation offers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .._choices import Choice
+
+__all__ = ["Activation", "FunctionActivation"]
+
+
+class Activation(Choice):
+    """Base of the activations; a new one needs `forward`, `backward` and `module`.
+
+    Attributes
+    ----------
+    saved : {"output", "input"}
+        What `backward` must be given. With "output", `forward` may run in place (``out`` is ``x``).
+
+    Examples
+    --------
+    >>> x = torch.tensor([-1.0, 2.0])
+    >>> from sknnopt.activations import ReLU
+    >>> f = ReLU()
+    >>> y = f.forward(x, out=x)
+    >>> f.backward(torch.ones(2), y, out=torch.empty(2))
+    tensor([0., 1.])
+    """
+
+    saved: ClassVar[Literal["output", "input"]] = "input"
+
+    @property
+    def gain(self) -> float:
+        """Recommended initializer gain: ``1 / sqrt(E[f(z)^2])`` for standard normal ``z`` (He et al., 2015).
+
+        It keeps the second moment of a layer's output at one. Where ``torch.nn.init.calculate_gain`` has its
+        own number, that number is used instead.
+        """
+        z = torch.linspace(-10.0, 10.0, 2001, dtype=torch.float64)
+        density = torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+        with torch.no_grad():
+            moment = float(torch.trapezoid(self.forward(z, torch.empty_like(z)).square() * density, dx=0.01))
+        return 1 / math.sqrt(moment) if moment > 0 else 1.0
+
+    def forward(self, x: Tensor, out: Tensor) -> Tensor:
+        """Write ``f(x)`` into `out`, of the same shape, and return it."""
+        raise NotImplementedError
+
+    def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
+        """Write ``gradient * f'(x)`` into `out`, which may be `gradient`, and return it."""
+        raise NotImplementedError
+
+    def module(self) -> nn.Module:
+        """The plain torch module that computes the same."""
+        raise NotImplementedError
+
+
+class FunctionActivation(Activation):
+    """Any element-wise torch function; its derivative comes from autograd.
+
+    Parameters
+    ----------
+    function : callable
+        ``Tensor -> Tensor`` of the same shape, element by element, not in place.
+
+    Examples
+    --------
+    >>> f = FunctionActivation(torch.sin)
+    >>> f.backward(torch.ones(1), torch.zeros(1), out=torch.empty(1))
+    tensor([1.])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"function": [callable]}
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
+
+    def forward(self, x: Tensor, out: Tensor) -> Tensor:
+        with torch.no_grad():
+            return out.copy_(self.function(x))
+
+    def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = saved.detach().requires_grad_()
+            (result,) = torch.autograd.grad(self.function(x), x, gradient)
+        return out.copy_(result)
+
+    def module(self) -> nn.Module:
+        return _Elementwise(self.function)
+
+
+class _Elementwise(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)

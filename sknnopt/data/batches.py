@@ -1,0 +1,72 @@
+"""The rows of a cohort, batch by batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+import torch
+from torch import Tensor
+
+Matrix = Tensor | scipy.sparse.csr_matrix | scipy.sparse.csr_array
+
+
+@dataclass(frozen=True)
+class Table:
+    """Encoded rows in memory.
+
+    Attributes
+    ----------
+    inputs : Tensor (N, ...) or CSR matrix (N, F)
+        Encoded features; a sparse table is made dense a batch at a time.
+    target : Tensor
+        int64 (N,) class codes, or (N, O) floats.
+    weight : Tensor (N,) or None
+        Sample weights, not yet normalised.
+    """
+
+    inputs: Matrix
+    target: Tensor
+    weight: Tensor | None = None
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one encoded row."""
+        return tuple(self.inputs.shape[1:])
+
+    def gather(self, index: Tensor, out: Tensor) -> None:
+        """Write the rows ``index`` (B,) into ``out`` (B, ...)."""
+        if isinstance(self.inputs, Tensor):
+            torch.index_select(self.inputs, 0, index, out=out)
+        else:
+            dense = self.inputs[index.cpu().numpy()].toarray()
+            out.copy_(torch.from_numpy(dense))
+
+    def gather_target(self, index: Tensor, out: Tensor) -> None:
+        """Write targets into ``out``: codes (B,), or feature-major (O, B)."""
+        if self.target.ndim == 1:
+            torch.index_select(self.target, 0, index, out=out)
+        else:
+            out.copy_(self.target.index_select(0, index).T)
+
+
+def n_batches(n_rows: int, batch_rows: int) -> int:
+    """Return how many batches of ``batch_rows`` rows an epoch has, the last one short or padded."""
+    return -(-n_rows // batch_rows)
+
+
+def epoch_order(orders: Sequence[np.ndarray], batch_rows: int) -> Tensor:
+    """Return the row indices of an epoch, (K, T * B) int64, each member's order padded with its first row.
+
+    Examples
+    --------
+    >>> epoch_order([np.array([4, 0, 2]), np.array([1, 3])], 2)
+    tensor([[4, 0, 2, 4],
+            [1, 3, 1, 1]])
+    """
+    longest = max(n_batches(len(order), batch_rows) for order in orders) * batch_rows
+    out = np.empty((len(orders), longest), dtype=np.int64)
+    for row, order in zip(out, orders, strict=True):
+        row[: len(order)] = order
+        row[len(order) :] = order[0]
+    return torch.from_numpy(out)

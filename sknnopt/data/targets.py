@@ -1,0 +1,241 @@
+"""Targets to what a loss compares with, and a network's output back to targets."""
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from scipy import sparse
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+
+__all__ = ["ClassTarget", "RegressionTarget"]
+
+
+class ClassTarget:
+    """Class labels as codes, or several labels a row as an indicator matrix.
+
+    Attributes
+    ----------
+    kind : "binary", "multiclass" or "multilabel"
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted; for "multilabel" the numbers of the labels, as in sklearn's MLPClassifier.
+    n_outputs_ : int
+        Outputs of the network: the number of classes (2 for "binary") or of labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> target = ClassTarget().fit(["no", "yes", "no"])
+    >>> target.kind, target.n_outputs_, target.encode(["yes", "no"])
+    ('binary', 2, array([1, 0]))
+    >>> target.decode(np.array([[0.2, 0.8], [0.9, 0.1]]))
+    array(['yes', 'no'], dtype='<U3')
+    """
+
+    kind: Literal["binary", "multiclass", "multilabel"]
+    classes_: NDArray[Any]
+    n_outputs_: int
+
+    def fit(
+        self, y: Any, sample_weight: NDArray[np.float64] | None = None, *, classes: ArrayLike | None = None
+    ) -> Self:
+        """Learn the classes.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,), or of 0 and 1 of shape (n_rows, n_labels), which may be sparse
+        sample_weight : ndarray of shape (n_rows,), default=None
+            Classes of rows of weight zero do not count.
+        classes : array-like, default=None
+            All classes, where `y` may hold only some of them.
+
+        Raises
+        ------
+        ValueError
+            If `y` has numbers that are not classes, several classes a row, NaN, or fewer than two classes.
+        """
+        y = _check_labels(y)
+        self._sparse = sparse.issparse(y)
+        if y.ndim == 2:
+            self.kind, self.n_outputs_ = "multilabel", y.shape[1]
+            self.classes_ = np.arange(self.n_outputs_)
+            return self
+        counted = y if sample_weight is None else y[sample_weight > 0]
+        self._labels = LabelEncoder().fit(counted if classes is None else unique_labels(classes))
+        self.classes_ = self._labels.classes_
+        self.n_outputs_ = len(self.classes_)
+        self.kind = "binary" if self.n_outputs_ == 2 else "multiclass"
+        if self.n_outputs_ < 2:
+            raise ValueError(
+                "A classifier requires at least 2 classes; got 1 class"
+                + ("." if sample_weight is None else " in the rows with a sample_weight above zero.")
+            )
+        return self
+
+    def encode(self, y: Any, sample_weight: NDArray[np.float64] | None = None) -> NDArray[Any]:
+        """Codes, int64 of shape (n_rows,); for "multilabel" 0 and 1, float32 of shape (n_rows, n_labels).
+
+        Parameters
+        ----------
+        y : array-like, as in `fit`
+        sample_weight : ndarray of shape (n_rows,), default=None
+            A row of weight zero may have an unseen label; its code is 0.
+
+        Raises
+        ------
+        ValueError
+            If a label was not seen in `fit`.
+        """
+        y = _check_labels(y)
+        if (y.ndim == 2) != (self.kind == "multilabel") or (y.ndim == 2 and y.shape[1] != self.n_outputs_):
+            raise ValueError(
+                f"y has shape {y.shape}, but the targets seen in fit were {self.kind} with {self.n_outputs_} "
+                f"{'labels' if self.kind == 'multilabel' else 'classes'}."
+            )
+        if y.ndim == 2:
+            return np.asarray(y.toarray() if sparse.issparse(y) else y, dtype=np.float32)
+        if sample_weight is None:
+            return np.asarray(self._labels.transform(y), dtype=np.int64)
+        codes, counted = np.zeros(len(y), dtype=np.int64), sample_weight > 0
+        codes[counted] = self._labels.transform(y[counted])
+        return codes
+
+    def decode(self, probability: NDArray[Any]) -> Any:
+        """The likeliest label of each row; for "multilabel" 1 for each label likelier than not.
+
+        Parameters
+        ----------
+        probability : ndarray of shape (n_rows, n_outputs_)
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_labels)
+            A CSR matrix if the labels given to `fit` were sparse.
+        """
+        if self.kind == "multilabel":
+            labels = (probability > 0.5).astype(np.int64)
+            return sparse.csr_matrix(labels) if self._sparse else labels
+        return self.classes_[np.argmax(probability, axis=1)]
+
+
+def _check_labels(y: Any) -> Any:
+    """Class labels of shape (n_rows,), or 0 and 1 of shape (n_rows, n_labels)."""
+    y = check_array(
+        y, accept_sparse="csr", dtype=None, ensure_2d=False, ensure_all_finite=True, input_name="y"
+    )
+    if y.dtype == object and any(label is None for label in y.ravel().tolist()):
+        raise ValueError("Input y contains None.")
+    check_classification_targets(y)
+    kind = type_of_target(y, input_name="y")
+    if kind == "multiclass-multioutput":
+        raise ValueError(
+            "Targets of several classes for each of several outputs (multiclass-multioutput) are not "
+            "supported. Fit one classifier an output, with sklearn.multioutput.MultiOutputClassifier."
+        )
+    if kind != "multilabel-indicator":
+        return column_or_1d(y, warn=True)
+    values = y.data if sparse.issparse(y) else y
+    if not ((values == 0) | (values == 1)).all():
+        raise ValueError("An indicator matrix of labels must hold 0 and 1 only.")
+    return y
+
+
+class RegressionTarget:
+    """Numbers to learn, standardised.
+
+    Parameters
+    ----------
+    scale : bool
+        Whether `encode` subtracts the mean and divides by the standard deviation.
+    dtype : {numpy.float32, numpy.float64}, default=numpy.float32
+        Type of what `encode` returns.
+
+    Attributes
+    ----------
+    mean_, scale_ : ndarray of float64 of shape (n_outputs_,)
+        0 and 1 without `scale`; `scale_` is 1 for a constant target.
+    n_outputs_ : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> target = RegressionTarget(scale=True).fit([1.0, 3.0])
+    >>> target.encode([1.0, 3.0, 4.0])
+    array([[-1.],
+           [ 1.],
+           [ 2.]], dtype=float32)
+    >>> target.decode(np.array([[0.5]], dtype=np.float32))
+    array([2.5])
+    """
+
+    mean_: NDArray[np.float64]
+    scale_: NDArray[np.float64]
+    n_outputs_: int
+
+    def __init__(self, *, scale: bool, dtype: DTypeLike = np.float32) -> None:
+        self.scale = scale
+        self.dtype = dtype
+
+    def fit(self, y: Any, sample_weight: NDArray[np.float64] | None = None) -> Self:
+        """Learn mean and standard deviation.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+            As in sklearn's MLPRegressor one column is the same as none, but for a DataConversionWarning.
+        sample_weight : ndarray of shape (n_rows,), default=None
+            A weight of zero is the row left out, to the bit.
+
+        Raises
+        ------
+        ValueError
+            If `y` holds anything but finite numbers.
+        """
+        values = _check_numbers(y)
+        self.n_outputs_ = values.shape[1]
+        self.mean_, self.scale_ = np.zeros(self.n_outputs_), np.ones(self.n_outputs_)
+        if not self.scale:
+            return self
+        weights = np.ones(len(values)) if sample_weight is None else sample_weight
+        values, weights = values[weights > 0], weights[weights > 0, None]
+        mean = (values * weights).sum(axis=0) / weights.sum()
+        deviation = np.sqrt((weights * (values - mean) ** 2).sum(axis=0) / weights.sum())
+        varies = (values.min(axis=0) < values.max(axis=0)) & (deviation > 0)
+        self.mean_ = np.where(varies, mean, values[0])
+        self.scale_ = np.where(varies, deviation, 1.0)
+        return self
+
+    def encode(self, y: Any) -> NDArray[Any]:
+        """The target as a network learns it, of shape (n_rows, n_outputs_).
+
+        Raises
+        ------
+        ValueError
+            If `y` holds anything but finite numbers, or has not as many columns as in `fit`.
+        """
+        values = _check_numbers(y)
+        if values.shape[1] != self.n_outputs_:
+            raise ValueError(f"y has {values.shape[1]} outputs, but had {self.n_outputs_} in fit.")
+        return ((values - self.mean_) / self.scale_).astype(self.dtype)
+
+    def decode(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Predictions in the target's own units.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows, n_outputs_)
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_rows, n_outputs_), or (n_rows,) if there is one output
+        """
+        numbers = values.astype(np.float64) * self.scale_ + self.mean_
+        return numbers[:, 0] if self.n_outputs_ == 1 else numbers
+
+
+def _check_numbers(y: Any) -> NDArray[np.float64]:
+    values = check_array(y, dtype=np.float64, ensure_2d=False, ensure_all_finite=True, input_name="y")
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = column_or_1d(values, warn=True)
+    return np.asarray(values if values.ndim == 2 else values[:, None], dtype=np.float64)

@@ -1,0 +1,94 @@
+"""What each row counts for: sample weights times class weights."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.class_weight import compute_class_weight
+
+from .._compat import _check_sample_weight
+
+__all__ = ["check_weights"]
+
+
+def check_weights(
+    sample_weight: ArrayLike | None,
+    X: Any,
+    class_weight: Mapping[Any, float] | str | list[Mapping[Any, float]] | None = None,
+    y: NDArray[Any] | None = None,
+    classes: NDArray[Any] | None = None,
+) -> NDArray[np.float64] | None:
+    """Check the sample weights and multiply them by the weights of the rows' classes.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_rows,), float or None
+    X : array-like
+        Only its length counts.
+    class_weight : dict, "balanced" or None, default=None
+        As in ``sklearn.utils.class_weight``, with the rows counted by their weights. For several labels:
+        "balanced", or a list of a dict for each label, whose weights are multiplied.
+    y : ndarray of shape (n_rows,) or (n_rows, n_labels), default=None
+        The class labels; needed with `class_weight`.
+    classes : ndarray, default=None
+        All class labels; by default those in `y`. Of no account for several labels.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_rows,) or None
+        None if neither kind of weight is given.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative, NaN or infinite, if there are not as many as rows, or if all are zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X, y = np.zeros((3, 1)), np.array(["a", "a", "b"])
+    >>> check_weights([1, 2, 1], X, "balanced", y)
+    array([0.66666667, 1.33333333, 2.        ])
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    if sample_weight is not None and np.size(given := np.asarray(sample_weight)) and not given.any():
+        raise ValueError("sample_weight must contain at least one non-zero number, but all are zero.")
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
+    if class_weight is not None and y is not None:
+        for labels, weight in _by_label(class_weight, np.asarray(y)):
+            of_row = _class_weights(weight, labels, classes if np.ndim(y) == 1 else None, weights)
+            weights = weights * of_row
+        if not weights.any():
+            raise ValueError("class_weight leaves no row with a sample_weight above zero.")
+    return np.asarray(weights)
+
+
+def _by_label(class_weight: Any, y: NDArray[Any]) -> list[tuple[NDArray[Any], Any]]:
+    if y.ndim == 1:
+        return [(y, class_weight)]
+    if isinstance(class_weight, Mapping):
+        raise ValueError(
+            "For multi-output, class_weight should be a list of dicts, or the string 'balanced'."
+        )
+    each = [class_weight] * y.shape[1] if isinstance(class_weight, str) else class_weight
+    if len(each) != y.shape[1]:
+        raise ValueError(
+            "For multi-output, number of elements in class_weight should match number of outputs. "
+            f"Got {len(each)} element(s) while having {y.shape[1]} outputs."
+        )
+    return list(zip(y.T, each, strict=True))
+
+
+def _class_weights(
+    class_weight: Any, y: NDArray[Any], classes: NDArray[Any] | None, weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The class weight of each row, that of a class without any weight being 1."""
+    counted = weights > 0
+    present = np.unique(y[counted])
+    known = present if classes is None or class_weight == "balanced" else np.unique(classes)
+    each = compute_class_weight(class_weight, classes=known, y=y[counted], sample_weight=weights[counted])
+    of_row = np.ones(len(y))
+    of_row[counted] = each[np.searchsorted(known, y[counted])]
+    return of_row

@@ -1,0 +1,224 @@
+"""Members of equal shape, trained in lockstep."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sknnopt.data.batches import epoch_order
+from sknnopt.engine._evaluate import Evaluator
+from sknnopt.engine._hyper import HyperTable
+from sknnopt.engine._member import Member
+from sknnopt.engine._step import Step, row_norms
+from sknnopt.engine._weights import RowWeights
+from sknnopt.engine.job import Job, Progress, Result
+from sknnopt.nn import Workspace, load_member
+
+
+class Cohort:
+    """K members whose parameters, gradients and optimizer state are rows of flat tensors.
+
+    Members are kept in descending order of batches an epoch: whoever has none left sits the step out by lying beyond
+    the first k rows, which are then all that is touched.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Of equal :meth:`~sknnopt.engine.job.Job.structure`.
+
+    Attributes
+    ----------
+    members : list of Member
+        Those still training.
+    parameters, gradients : Tensor (K, P)
+    buffers : Tensor (K, Q)
+    optimizer_state : dict of str to Tensor (K, P)
+    constants : dict of str to Tensor (K, 1)
+        Numbers of each member that hold for all steps.
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._in_order = [Member(job) for job in jobs]
+        self.members = sorted(self._in_order, key=lambda member: -member.batches)
+        self._job = jobs[0]
+        self._options: dict[str, Any] = {"dtype": self._job.dtype, "device": self._job.device}
+        self.parameters = torch.zeros((len(jobs), self._job.network.layout.size), **self._options)
+        self.gradients = torch.zeros_like(self.parameters)
+        self.buffers = torch.zeros((len(jobs), self._job.network.buffers.size), **self._options)
+        self.optimizer_state = self._job.techniques.optimizer.init(self.parameters)
+        for k, member in enumerate(self.members):
+            self._initialize(k, member)
+        self._results: dict[int, Result] = {}
+        self._bind()
+        self._best = [self._snapshot(k) for k in range(len(self.members))]
+
+    def _initialize(self, k: int, member: Member) -> None:
+        job = member.job
+        if job.progress is not None:
+            self.parameters[k] = job.progress.parameters
+            self.buffers[k] = job.progress.buffers
+            for name, value in job.progress.optimizer.items():
+                self.optimizer_state[name][k] = value
+            return
+        parameters = torch.zeros(job.network.layout.size, dtype=job.dtype)
+        buffers = torch.zeros(job.network.buffers.size, dtype=job.dtype)
+        job.network.initialize(
+            job.network.layout.single(parameters),
+            job.network.buffers.single(buffers),
+            job.techniques.initializer,
+            member.random,
+        )
+        self.parameters[k], self.buffers[k] = parameters, buffers
+
+    def _bind(self) -> None:
+        """Make what depends on who is in the cohort."""
+        self._steps: dict[tuple[int, int], Step] = {}
+        self._spaces: dict[int, Workspace] = {}
+        self.constants = self._constants()
+        self._weights = RowWeights(self.members, **self._options)
+        self._evaluator = None
+        if any(member.job.validation is not None for member in self.members):
+            self._evaluator = Evaluator(self._job.network, self.parameters, self.buffers, self._job.table.row_shape)
+        for k, member in enumerate(self.members):
+            if member.module is not None:
+                load_member(member.module, *self._views(k))
+
+    def _views(self, k: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        network = self._job.network
+        return network.layout.single(self.parameters[k]), network.buffers.single(self.buffers[k])
+
+    def _constants(self) -> dict[str, Tensor]:
+        techniques = [member.job.techniques for member in self.members]
+        columns: dict[str, list[float]] = {}
+        if techniques[0].label_smoothing > 0:
+            columns["smoothing"] = [t.label_smoothing for t in techniques]
+        if techniques[0].gradient_clipping is not None:
+            columns["clip"] = [t.gradient_clipping or 0.0 for t in techniques]
+        if techniques[0].regularization is not None:
+            strengths = [t.regularization.strengths() for t in techniques if t.regularization is not None]
+            columns |= {name: [s[name] for s in strengths] for name in strengths[0]}
+        return {name: torch.tensor(column, **self._options).unsqueeze(1) for name, column in columns.items()}
+
+    def train(self) -> list[Result]:
+        """Train every member to its end; results come in the order of the jobs."""
+        observed = [(k, member) for k, member in enumerate(self.members) if member.job.observer is not None]
+        try:
+            for k, member in observed:
+                member.watch(*self._views(k))
+            self._retire()
+            while self.members:
+                self._epoch()
+                self._retire()
+        finally:
+            for _, member in observed:
+                member.unwatch()
+        return [self._results[id(member)] for member in self._in_order]
+
+    def _epoch(self) -> None:
+        started = time.perf_counter()
+        for member in self.members:
+            if member.job.observer is not None:
+                member.job.observer.epoch_begin()
+        losses, norms, rates = self._train_epoch()
+        figures, outputs = self._figures(losses, norms)
+        seconds = (time.perf_counter() - started) / len(self.members)
+        for k, (member, output) in enumerate(zip(self.members, outputs, strict=True)):
+            record = member.record([float(row[k]) for row in figures], rates[k], output, seconds)
+            if member.observe(record):
+                self._best[k] = self._snapshot(k)
+            if member.job.observer is not None and member.job.observer.epoch_end(record, output):
+                member.finished = True
+
+    def _train_epoch(self) -> tuple[Tensor, Tensor, list[float]]:
+        """Run the epoch's steps; return each member's summed loss (K,), last gradient norm (K,) and last rate."""
+        hyper = HyperTable(self.members, **self._options)
+        order = epoch_order([member.order() for member in self.members], self.members[0].batch_rows)
+        order = order.to(self._job.device)
+        losses, norms = torch.zeros((2, len(self.members)), **self._options)
+        fewest = self.members[-1].batches
+        for t, (first, last) in enumerate(self._batches(order.shape[1])):
+            k = sum(member.batches > t for member in self.members)
+            index = order[:k, first:last].contiguous()
+            weights = self._weights.batch(index, first)
+            step, norm = self._step(k, last - first), norms[:k] if t + 1 >= fewest else None
+            losses[:k].add_(step.run(index, hyper.at(t, k), weights, norm).mul_(weights.counts))
+        return losses, norms, hyper.last_rates
+
+    def _batches(self, length: int) -> Iterator[tuple[int, int]]:
+        """Yield where each batch begins and ends in the epoch's order; only stackable networks get padding."""
+        size, count = self.members[0].batch_rows, self.members[0].batches
+        end = length if self._job.network.stackable else len(self.members[0].job.rows)
+        for t in range(count):
+            yield t * size, end if t == count - 1 else (t + 1) * size
+
+    def _step(self, members: int, rows: int) -> Step:
+        """Return the step of the first members with this many rows, made on first use."""
+        if (members, rows) not in self._steps:
+            everyone = len(self.members)
+            if rows not in self._spaces:
+                self._spaces[rows] = Workspace(everyone, rows, **self._options)
+                self._steps[everyone, rows] = Step(self, everyone, rows, self._spaces[rows])
+            if members < everyone:
+                self._steps[members, rows] = Step(self, members, rows, self._spaces[rows])
+        return self._steps[members, rows]
+
+    def _figures(self, losses: Tensor, norms: Tensor) -> tuple[list[list[float]], list[np.ndarray | None]]:
+        """Return, in one read from the device, what is known of each member after the epoch.
+
+        The rows are the summed loss, the norm of the last gradient, that of the parameters, and the loss on the withheld
+        rows (0 without). With them come the scores (O, n) of the withheld rows, for members that want them.
+        """
+        next(iter(self._steps.values())).sync()
+        rows = [losses, norms, row_norms(self.parameters)]
+        outputs: list[np.ndarray | None] = [None] * len(self.members)
+        if self._evaluator is not None:
+            scores = self._evaluator.scores([member.job.validation for member in self.members])
+            rows.append(torch.stack([member.validation_loss(s) for member, s in zip(self.members, scores, strict=True)]))
+            outputs = [s.cpu().numpy() if m.wants_output else None for m, s in zip(self.members, scores, strict=True)]
+        else:
+            rows.append(torch.zeros_like(losses))
+        return torch.stack(rows).tolist(), outputs
+
+    def _snapshot(self, k: int) -> dict[str, Tensor]:
+        """Copy what member k would go back to."""
+        out = {"parameters": self.parameters[k].clone(), "buffers": self.buffers[k].clone()}
+        if self.members[k].job.keep_progress:
+            out |= {f"optimizer.{n}": v[k].clone() for n, v in self.optimizer_state.items() if not n.startswith("_")}
+        return out
+
+    def _retire(self) -> None:
+        """Let finished members leave; the others move together."""
+        if not any(member.finished for member in self.members):
+            return
+        for member, best in zip(self.members, self._best, strict=True):
+            if member.finished:
+                self._results[id(member)] = self._result(member, best)
+        stay = [k for k, member in enumerate(self.members) if not member.finished]
+        self.members = [self.members[k] for k in stay]
+        self._best = [self._best[k] for k in stay]
+        if not stay:
+            return
+        self.parameters, self.gradients = self.parameters[stay], self.gradients[stay]
+        self.buffers = self.buffers[stay]
+        self.optimizer_state = {name: value[stay] for name, value in self.optimizer_state.items()}
+        self._bind()
+
+    def _result(self, member: Member, best: dict[str, Tensor]) -> Result:
+        best = {name: value.cpu() for name, value in best.items()}
+        progress = None
+        if member.job.keep_progress:
+            progress = Progress(
+                parameters=best["parameters"],
+                buffers=best["buffers"],
+                optimizer={n.removeprefix("optimizer."): v for n, v in best.items() if n.startswith("optimizer.")},
+                random=member.random.state(),
+                steps=member.best_steps,
+                epochs=member.best_epochs,
+                schedule_state=member.schedule_state,
+            )
+        return Result(
+            best["parameters"], best["buffers"], member.history, member.best_epoch, member.diverged, progress
+        )

@@ -1,0 +1,51 @@
+"""The numbers that optimizers need at each step, computed ahead for an epoch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sknnopt.engine._member import Member
+
+
+class HyperTable:
+    """Every member's learning rate and optimizer coefficients for each step of the coming epoch.
+
+    They are computed in float64, member by member, so that they do not depend on who trains beside it.
+
+    Parameters
+    ----------
+    members : sequence of Member
+        In descending order of batches.
+    dtype, device
+        Of the parameters.
+
+    Attributes
+    ----------
+    last_rates : list of float
+        Each member's learning rate at its last step.
+    """
+
+    def __init__(self, members: Sequence[Member], dtype: torch.dtype, device: torch.device) -> None:
+        self.last_rates = []
+        columns = []
+        decays = any(member.job.techniques.weight_decay > 0 for member in members)
+        for member in members:
+            rates = member.learning_rates()
+            steps = np.arange(member.steps + 1, member.steps + len(rates) + 1, dtype=np.float64)
+            column = {**member.job.techniques.optimizer.coefficients(steps, rates), "learning_rate": rates}
+            if decays:
+                column["decay"] = rates * member.job.techniques.weight_decay
+            columns.append(column)
+            self.last_rates.append(float(rates[-1]))
+        self._names = list(columns[0])
+        values = np.zeros((members[0].batches, len(self._names), len(columns), 1))
+        for k, column in enumerate(columns):
+            for c, name in enumerate(self._names):
+                values[: len(column[name]), c, k, 0] = column[name]
+        self._values = torch.from_numpy(values).to(device=device, dtype=dtype)
+
+    def at(self, step: int, members: int) -> dict[str, Tensor]:
+        """Return the numbers of the first `members` members at a step of the epoch, each (K, 1)."""
+        return dict(zip(self._names, self._values[step, :, :members].unbind(0), strict=True))

@@ -1,0 +1,151 @@
+"""One member while it trains: counts, judgement, stopping."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sknnopt._random import MemberRandom
+from sknnopt.data.batches import n_batches
+from sknnopt.engine.job import Job
+from sknnopt.nn import load_member
+from sknnopt.schedules import Plateau, with_warmup
+
+FINAL_FLOOR = 0.01
+"""Least factor of the learning rate once ``max_epochs`` epochs have been seen, which only ``partial_fit`` can pass."""
+
+
+class Member:
+    """The running state of one job, apart from its tensors.
+
+    Parameters
+    ----------
+    job : Job
+
+    Attributes
+    ----------
+    batches : int
+        Batches an epoch. For networks that take no padding, a last batch of one row joins the one before.
+    history : list of dict
+    best_epoch : int
+        Index into `history` of the epoch to go back to; -1 before the first finite one.
+    best_steps, best_epochs : int
+        Steps and epochs seen at that point, earlier calls included.
+    diverged : int or None
+    finished : bool
+    module : nn.Module or None
+        What observers look at.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.random = MemberRandom(job.seed, job.device)
+        self.module: nn.Module | None = None
+        self.history: list[dict[str, Any]] = []
+        self.best_epoch = -1
+        self.diverged: int | None = None
+        self.finished = job.epochs <= 0
+        self._best_value, self._waited = -math.inf, 0
+        schedule = job.techniques.schedule
+        self.schedule_state = schedule.start() if isinstance(schedule, Plateau) else None
+        self.steps = self.epochs = 0
+        if job.progress is not None:
+            if job.progress.random is not None:
+                self.random.restore(job.progress.random)
+            self.steps, self.epochs = job.progress.steps, job.progress.epochs
+            self.schedule_state = job.progress.schedule_state or self.schedule_state
+        self.best_steps, self.best_epochs = self.steps, self.epochs
+        self.batch_rows = job.techniques.batch_size
+        self.batches = n_batches(len(job.rows), self.batch_rows)
+        if not job.network.stackable and self.batches > 1 and len(job.rows) % self.batch_rows == 1:
+            self.batches -= 1
+
+    def order(self) -> np.ndarray:
+        """Return this epoch's order of the member's rows."""
+        return self.job.rows[self.random.permutation(len(self.job.rows))]
+
+    def learning_rates(self) -> np.ndarray:
+        """Return the learning rate of each step of the coming epoch, float64."""
+        techniques = self.job.techniques
+        progress = (self.epochs + np.arange(self.batches) / self.batches) / techniques.max_epochs
+        factors = with_warmup(techniques.schedule, techniques.warmup, np.minimum(progress, 1.0))
+        factors = np.where(progress >= 1.0, np.maximum(factors, FINAL_FLOOR), factors)
+        adaptive = 1.0 if self.schedule_state is None else self.schedule_state.factor
+        return techniques.learning_rate * adaptive * factors
+
+    @property
+    def wants_output(self) -> bool:
+        """Whether the scores of the withheld rows are wanted as an array."""
+        validation = self.job.validation
+        return validation is not None and (validation.score is not None or self.job.observer is not None)
+
+    def validation_loss(self, scores: Tensor | None) -> Tensor:
+        """Return the weighted mean loss, a scalar, of the scores (O, n) of the withheld rows; 0 without."""
+        validation = self.job.validation
+        if validation is None or scores is None:
+            return torch.zeros((), dtype=self.job.dtype, device=self.job.device)
+        rows = torch.from_numpy(validation.rows).to(scores.device)
+        target = validation.table.target[rows]
+        target = target if target.ndim == 1 else target.T
+        loss = self.job.techniques.loss(scores.unsqueeze(0), target.unsqueeze(0))[0]
+        if validation.table.weight is None:
+            return loss.mean()
+        weight = validation.table.weight[rows].to(loss.dtype)
+        return (loss * weight).sum() / weight.sum()
+
+    def record(
+        self, figures: list[float], rate: float, output: np.ndarray | None, seconds: float
+    ) -> dict[str, Any]:
+        """Return the epoch's record from the figures read off the device; see ``Cohort``."""
+        record: dict[str, Any] = {"epoch": self.epochs + 1, "train_loss": figures[0] / len(self.job.rows)}
+        validation = self.job.validation
+        if validation is not None:
+            record["valid_loss"] = figures[3]
+            if validation.score is not None and output is not None:
+                record["valid_score"] = float(validation.score(output))
+        record |= {"learning_rate": rate, "gradient_norm": figures[1], "weight_norm": figures[2]}
+        return record | {"seconds": seconds}
+
+    def observe(self, record: dict[str, Any]) -> bool:
+        """Take in an epoch's record; return whether its weights are now the best, and set `finished`."""
+        self.steps += self.batches
+        self.epochs += 1
+        self.history.append(record)
+        if not all(math.isfinite(record.get(key, 0.0)) for key in ("train_loss", "weight_norm", "valid_loss")):
+            self.diverged, self.finished = len(self.history), True
+            return False
+        schedule = self.job.techniques.schedule
+        if isinstance(schedule, Plateau) and self.schedule_state is not None:
+            schedule.observe(self.schedule_state, record.get("valid_loss", record["train_loss"]))
+        self.finished = len(self.history) >= self.job.epochs
+        if not self._judge(record):
+            return False
+        self.best_epoch, self.best_steps, self.best_epochs = len(self.history) - 1, self.steps, self.epochs
+        return True
+
+    def _judge(self, record: dict[str, Any]) -> bool:
+        """Return whether the epoch is the best so far; training ends when patience does."""
+        validation = self.job.validation
+        if validation is None or not validation.stop:
+            return True
+        value = -record["valid_loss"] if validation.score is None else record["valid_score"]
+        self._waited = 0 if value >= self._best_value + validation.tolerance else self._waited + 1
+        self.finished = self.finished or self._waited >= validation.patience
+        better = bool(value > self._best_value) or self.best_epoch < 0
+        self._best_value = max(self._best_value, value)
+        return better
+
+    def watch(self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
+        """Begin to be observed: the module's tensors are the member's live ones."""
+        if self.job.observer is not None:
+            self.module = self.job.network.module()
+            load_member(self.module, parameters, buffers)
+            self.job.observer.train_begin(self.module)
+
+    def unwatch(self) -> None:
+        """End to be observed."""
+        if self.job.observer is not None and self.module is not None:
+            self.job.observer.train_end()

@@ -1,0 +1,113 @@
+"""One optimisation step of K members."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sknnopt.data.batches import Table
+from sknnopt.engine._weights import BatchWeights
+from sknnopt.nn import Workspace
+
+if TYPE_CHECKING:
+    from sknnopt.engine._cohort import Cohort
+
+
+class Step:
+    """Everything a step touches, narrowed to the first ``members`` members and to ``rows`` rows a batch.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    members : int
+        The members that still have a batch left in this epoch.
+    rows : int
+        B.
+    space : Workspace
+        Of K members and B rows.
+    """
+
+    def __init__(self, cohort: "Cohort", members: int, rows: int, space: Workspace) -> None:
+        jobs = [member.job for member in cohort.members[:members]]
+        job, space = jobs[0], space.narrow(members)
+        self._tables: Sequence[Table] = [j.table for j in jobs]
+        self._loss, self._optimizer = job.techniques.loss, job.techniques.optimizer
+        self._regularization = job.techniques.regularization
+        self._parameters = cohort.parameters[:members]
+        self._gradients = cohort.gradients[:members]
+        self._weights = self._parameters[:, : job.network.layout.weight_size]
+        self._weight_gradients = self._gradients[:, : job.network.layout.weight_size]
+        self._state = {name: value[:members] for name, value in cohort.optimizer_state.items()}
+        self._constants = {name: value[:members] for name, value in cohort.constants.items()}
+        self._smoothing = {"smoothing": self._constants["smoothing"]} if "smoothing" in self._constants else {}
+        self._network = job.network.bind(
+            self._parameters, self._gradients, cohort.buffers[:members], space,
+            dropout=[j.techniques.dropout for j in jobs], random=[m.random for m in cohort.members[:members]],
+        )  # fmt: skip
+        features = int(torch.Size(job.table.row_shape).numel())
+        self._inputs = space.inputs("inputs", features).unflatten(2, job.table.row_shape)
+        self._target = self._target_buffer(job.table.target, members, rows, job.network.n_outputs)
+        self._score_gradient = space.features("score_gradient", job.network.n_outputs)
+
+    @staticmethod
+    def _target_buffer(target: Tensor, members: int, rows: int, outputs: int) -> Tensor:
+        shape = (members, rows) if target.ndim == 1 else (members, outputs, rows)
+        return torch.zeros(shape, dtype=target.dtype, device=target.device)
+
+    def run(
+        self, index: Tensor, hyper: Mapping[str, Tensor], weights: BatchWeights, norms: Tensor | None = None
+    ) -> Tensor:
+        """Train on the rows ``index`` (K, B).
+
+        Parameters
+        ----------
+        index : Tensor (K, B)
+        hyper : mapping of str to Tensor (K, 1)
+            What the optimizer's ``coefficients`` gave for this step, the learning rate and its product with the decay.
+        weights : BatchWeights
+            What each row counts in the batch's loss.
+        norms : Tensor (K,) or None
+            Where to write the norm of each member's gradient.
+
+        Returns
+        -------
+        Tensor (K,)
+            The batch's loss.
+        """
+        for k, table in enumerate(self._tables):
+            table.gather(index[k], self._inputs[k])
+            table.gather_target(index[k], self._target[k])
+        scores = self._network.forward(self._inputs, weights.step)
+        gradient = self._score_gradient
+        value, _ = self._loss.value_and_gradient(scores.view, self._target, gradient.view, **self._smoothing)
+        gradient.view.mul_(weights.rows)
+        self._network.backward(gradient)
+        if norms is not None:
+            norms.copy_(row_norms(self._gradients))
+        self._update(hyper)
+        return value.mul_(weights.rows.squeeze(1)).sum(1)
+
+    def _update(self, hyper: Mapping[str, Tensor]) -> None:
+        regularization, weights = self._regularization, self._weights
+        if regularization is not None and regularization.has_gradient:
+            regularization.gradient(weights, self._constants, self._weight_gradients)
+        if "clip" in self._constants:
+            norm = row_norms(self._gradients).unsqueeze(1)
+            self._gradients.mul_((self._constants["clip"] / (norm + 1e-6)).clamp_(max=1.0))
+        if "decay" in hyper:
+            weights.mul_(1 - hyper["decay"])
+        self._optimizer.update(self._gradients, self._state, self._parameters, hyper)
+        if regularization is not None and regularization.has_proximal:
+            regularization.proximal(weights, self._constants, hyper["learning_rate"])
+        if regularization is not None and regularization.has_project:
+            regularization.project(weights, self._constants)
+
+    def sync(self) -> None:
+        """Bring the flat buffers up to date."""
+        self._network.sync()
+
+
+def row_norms(flat: Tensor) -> Tensor:
+    """Return the Euclidean norm of each row of (K, P)."""
+    return flat.square().sum(1).sqrt_()

@@ -1,0 +1,77 @@
+"""What each row counts in its batch's loss."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sknnopt.engine._member import Member
+from sknnopt.nn import Pass
+
+
+class BatchWeights(NamedTuple):
+    """Weights of a batch's rows.
+
+    Attributes
+    ----------
+    rows : Tensor (K, 1, B) or (K, 1, 1)
+        1 over the number of real rows, times the sample weight; 0 on padding.
+    counts : Tensor (K,)
+        Real rows.
+    step : Pass
+    """
+
+    rows: Tensor
+    counts: Tensor
+    step: Pass
+
+
+class RowWeights:
+    """Sample weights and padding of K members.
+
+    Sample weights are scaled to a mean of 1 over a member's rows, and a batch's loss is the weighted sum over its rows
+    divided by their number: unbiased however the weights fall into batches.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    dtype, device
+    """
+
+    def __init__(self, members: Sequence[Member], dtype: torch.dtype, device: torch.device) -> None:
+        self._lengths = [len(member.job.rows) for member in members]
+        self._dtype, self._device = dtype, device
+        self._own = None
+        if members[0].job.table.weight is not None:
+            self._own = [self._scaled(member) for member in members]
+        self._full: dict[tuple[int, int], BatchWeights] = {}
+
+    def _scaled(self, member: Member) -> Tensor:
+        weight = member.job.table.weight
+        assert weight is not None
+        rows = torch.from_numpy(member.job.rows).to(weight.device)
+        return (weight / weight[rows].mean()).to(self._dtype)
+
+    def batch(self, index: Tensor, first: int) -> BatchWeights:
+        """Return the weights of the rows ``index`` (K, B), which begin at position ``first`` of the epoch."""
+        members, size = index.shape
+        real = [min(size, length - first) for length in self._lengths[:members]]
+        if min(real) == size:
+            if (members, size) not in self._full:
+                self._full[members, size] = self._weigh(real, size)
+            weights = self._full[members, size]
+        else:
+            weights = self._weigh(real, size)
+        if self._own is None:
+            return weights
+        own = torch.stack([weight.index_select(0, i) for weight, i in zip(self._own, index, strict=False)])
+        return weights._replace(rows=weights.rows * own.unsqueeze(1))
+
+    def _weigh(self, real: list[int], size: int) -> BatchWeights:
+        counts = torch.tensor(real, dtype=self._dtype, device=self._device)
+        count = counts.view(-1, 1, 1)
+        if min(real) == size:
+            return BatchWeights(1 / count, counts, Pass(True, None, count))
+        valid = (torch.arange(size, device=self._device) < count).to(self._dtype)
+        return BatchWeights(valid / count, counts, Pass(True, valid, count))

@@ -1,0 +1,165 @@
+"""What the engine is given for one member, and what it gives back."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sknnopt.data.batches import Table
+from sknnopt.initializers import Initializer
+from sknnopt.losses import Loss
+from sknnopt.nn import Network
+from sknnopt.optimizers import Optimizer
+from sknnopt.regularization import Regularizer
+from sknnopt.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class Techniques:
+    """The optimisation of one member, resolved.
+
+    ``learning_rate`` and ``weight_decay`` are numbers; ``gradient_clipping`` is the largest norm or None; ``dropout``
+    has one rate a hidden layer.
+    """
+
+    loss: Loss
+    optimizer: Optimizer
+    learning_rate: float
+    weight_decay: float
+    schedule: Schedule
+    warmup: float
+    batch_size: int
+    max_epochs: int
+    initializer: Initializer | None
+    regularization: Regularizer | None = None
+    gradient_clipping: float | None = None
+    dropout: tuple[float, ...] = ()
+    label_smoothing: float = 0.0
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a member is judged by after each epoch, and when it stops.
+
+    Attributes
+    ----------
+    table, rows
+        The withheld rows.
+    score : callable or None
+        From the scores (O, n) of the withheld rows, as numpy, to a number to maximise; None judges by the loss.
+    stop : bool
+        Whether to stop and to restore the best epoch; otherwise the figures are only recorded.
+    patience : int
+        Epochs without improvement by ``tolerance`` before training stops.
+    tolerance : float
+    """
+
+    table: Table
+    rows: np.ndarray
+    score: Callable[[np.ndarray], float] | None
+    stop: bool
+    patience: int
+    tolerance: float
+
+
+@dataclass
+class Progress:
+    """Where a member stands between two calls of the engine, for ``partial_fit`` and ``warm_start``.
+
+    Everything is on the CPU. ``optimizer`` holds (P,) tensors by name. ``steps`` counts the optimizer's steps,
+    ``epochs`` what schedules have seen.
+    """
+
+    parameters: Tensor
+    buffers: Tensor
+    optimizer: dict[str, Tensor] = field(default_factory=dict)
+    random: dict[str, Any] | None = None
+    steps: int = 0
+    epochs: int = 0
+    schedule_state: Any = None
+    torch_random: Tensor | None = None
+
+
+class Observer(Protocol):
+    """Watches one member's training; may ask it to stop."""
+
+    def train_begin(self, module: nn.Module) -> None:
+        """Called once, with a module whose parameters are views of the live weights."""
+
+    def epoch_begin(self) -> None:
+        """Called before each epoch."""
+
+    def epoch_end(self, record: dict[str, Any], output: np.ndarray | None) -> bool:
+        """Called after each epoch with its record and the scores of the withheld rows (O, n); True stops the member."""
+
+    def train_end(self) -> None:
+        """Called once, however training ends."""
+
+
+@dataclass
+class Job:
+    """One member to train.
+
+    Attributes
+    ----------
+    table : Table
+        The encoded data, which other members may share.
+    rows : ndarray of int64
+        This member's training rows; none has zero weight.
+    epochs : int
+        How many epochs to train now (``max_epochs`` in `techniques` is what schedules count on).
+    """
+
+    network: Network
+    table: Table
+    rows: np.ndarray
+    techniques: Techniques
+    seed: np.random.SeedSequence
+    epochs: int
+    device: torch.device
+    dtype: torch.dtype
+    validation: Validation | None = None
+    progress: Progress | None = None
+    keep_progress: bool = False
+    observer: Observer | None = None
+
+    def structure(self) -> Hashable:
+        """Return what members must share to be stacked into one cohort."""
+        t = self.techniques
+        regularization = None if t.regularization is None else t.regularization.structure()
+        loss = (type(t.loss), str(sorted(t.loss.get_params().items())))
+        return (
+            self.network.structure(), t.batch_size, t.optimizer.structure(), loss, regularization,
+            t.gradient_clipping is None, t.label_smoothing > 0, t.weight_decay > 0,
+            self.table.weight is None, self.table.row_shape, str(self.device), self.dtype,
+        )  # fmt: skip
+
+
+@dataclass
+class Result:
+    """A trained member.
+
+    Attributes
+    ----------
+    parameters, buffers : Tensor (P,), (Q,)
+        Weights of the best epoch, on the CPU, in memory of their own.
+    history : list of dict
+        One record an epoch.
+    best_epoch : int
+        Index into `history` of the epoch whose weights these are, -1 if none finished.
+    diverged : int or None
+        The epoch in which the loss or the weights stopped being finite.
+    error : exception or None
+        What went wrong for this member alone.
+    """
+
+    parameters: Tensor
+    buffers: Tensor
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = -1
+    diverged: int | None = None
+    progress: Progress | None = None
+    error: BaseException | None = None

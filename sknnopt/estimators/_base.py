@@ -1,0 +1,299 @@
+"""What both estimators share: from ``fit`` to the engine and back."""
+
+import copy
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+
+from sknnopt import losses
+from sknnopt._compat import InvalidParameterError
+from sknnopt.data import ClassTarget, RegressionTarget, TableEncoder, check_weights
+from sknnopt.engine import Job, Validation, train
+from sknnopt.estimators._data import (
+    AUTO_STOPPING_ROWS,
+    Prepared,
+    as_table,
+    check_two_dimensional,
+    encode,
+    select,
+    split_rows,
+)
+from sknnopt.estimators._fitted import FittedMixin, members
+from sknnopt.estimators._parameters import (
+    CHOICES,
+    resolve_device,
+    resolve_network,
+    resolve_techniques,
+    with_hint,
+)
+from sknnopt.estimators._scoring import epoch_scorer
+from sknnopt.nn import CustomNetwork, Module, Network, predict_scores
+
+DTYPES = {"float32": (np.dtype(np.float32), torch.float32), "float64": (np.dtype(np.float64), torch.float64)}
+
+
+class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
+    """Base of :class:`~sknnopt.NNClassifier` and :class:`~sknnopt.NNRegressor`."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]]
+    target_: ClassTarget | RegressionTarget
+    loss_: losses.Loss
+    module_: nn.Module
+
+    @abstractmethod
+    def _new_target(self, y: Any, weight: Any, classes: Any) -> ClassTarget | RegressionTarget:
+        """Return the target's encoder, fitted as far as that needs no training rows, and set ``loss_``."""
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, also those of a technique that is given by its name.
+
+        ``set_params(optimizer__momentum=0.9)`` first replaces ``optimizer="sgd"`` by its object.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self
+        """
+        super().set_params(**{name: value for name, value in params.items() if "__" not in name})
+        nested = {name: value for name, value in params.items() if "__" in name}
+        for name in {name.partition("__")[0] for name in nested}:
+            value = getattr(self, name, None)
+            if name in CHOICES and isinstance(value, str) and value != "auto":
+                setattr(self, name, CHOICES[name](value))
+            elif name == "loss" and isinstance(value, str):
+                setattr(self, name, losses.get(value, task=self._tasks[0]))
+            elif name == "network" and not isinstance(value, str | Module | nn.Module):
+                setattr(self, name, Module(value))
+        super().set_params(**nested)
+        return self
+
+    _tasks: ClassVar[tuple[str, ...]]
+
+    def _check_params(self) -> None:
+        try:
+            self._validate_params()
+        except InvalidParameterError as error:
+            raise InvalidParameterError(
+                with_hint(error, self._parameter_constraints, self.get_params(deep=False))
+            ) from None
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like, frame or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            A zero weight is the row left out, an integer weight the row repeated.
+        X_val, y_val, sample_weight_val : default=None
+            Rows to judge epochs by, instead of rows withheld from `X`. They must not have the length of `X` if a
+            search is to hand them on: scikit-learn cuts every fit parameter that is as long as `X`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            On bad parameters or data, or if no epoch ends with a finite loss.
+        """
+        self._check_params()
+        again = self.warm_start and hasattr(self, "module_")
+        prepared = self._prepare(X, y, sample_weight, (X_val, y_val, sample_weight_val), reset=not again)
+        self._train(prepared, self.max_epochs, again=again, keep=self.warm_start)
+        return self
+
+    def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> Self:
+        self._check_params()
+        first = not hasattr(self, "module_")
+        prepared = self._prepare(X, y, sample_weight, None, reset=first, classes=classes)
+        self._train(prepared, 1, again=not first, keep=True, history=[] if first else self.history_)
+        return self
+
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any, held_out: tuple[Any, Any, Any] | None, *, reset: bool,
+        classes: Any = None,
+    ) -> Prepared:  # fmt: skip
+        """Check and encode the data; with `reset` the encoders learn from the training rows."""
+        numpy_dtype = DTYPES[self.precision][0]
+        check_two_dimensional(X, allow_nd=self._takes_nd())
+        validate_data(self, X, y, reset=reset, skip_check_array=True)
+        check_consistent_length(X, y)
+        weight = check_weights(sample_weight, X)
+        if reset:
+            self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            self._device = resolve_device(self.device)
+            self.target_ = self._new_target(y, weight, classes)
+        X, y, weight = _without_zero_weights(X, y, weight)
+        rows, withheld = self._split(X, y, held_out)
+        codes = self._encode_target(y, weight, rows, fit=reset)
+        if reset:
+            self.preprocessor_ = None
+            if self.preprocessing == "auto":
+                self.preprocessor_ = TableEncoder(categorical_features=self.categorical_features, dtype=numpy_dtype)
+        inputs = encode(
+            self.preprocessor_, X, numpy_dtype, estimator=self, fit=reset, allow_nd=self._takes_nd(),
+            fit_weight=_on_rows(weight, rows, X),
+        )  # fmt: skip
+        counted = self._row_weights(weight, y, rows)
+        prepared = Prepared(as_table(inputs, codes, counted, self._device), rows)
+        self.n_validation_samples_ = 0
+        if withheld is not None:
+            prepared.held_out, prepared.held_out_rows = prepared.table, withheld
+            prepared.held_out_raw = (select(X, withheld), select(y, withheld))
+        elif held_out is not None and held_out[0] is not None:
+            self._hold_out(prepared, *held_out)
+        if prepared.held_out_rows is not None:
+            self.n_validation_samples_ = len(prepared.held_out_rows)
+        return prepared
+
+    def _hold_out(self, prepared: Prepared, X: Any, y: Any, sample_weight: Any) -> None:
+        if y is None:
+            raise ValueError("X_val was given without y_val.")
+        check_two_dimensional(X, allow_nd=self._takes_nd())
+        validate_data(self, X, reset=False, skip_check_array=True)
+        check_consistent_length(X, y)
+        weight = check_weights(sample_weight, X)
+        dtype = DTYPES[self.precision][0]
+        inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
+        prepared.held_out = as_table(inputs, self._encode_target(y, weight, None, fit=False), weight, self._device)
+        prepared.held_out_rows = np.arange(len(prepared.held_out.target))
+        prepared.held_out_raw = (X, y)
+
+    def _takes_nd(self) -> bool:
+        return self.network != "mlp" and self.preprocessing is None
+
+    def _split(self, X: Any, y: Any, held_out: Any) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+        """Return the rows to train on and those to withhold."""
+        n = X.shape[0] if hasattr(X, "shape") else len(X)
+        explicit = held_out is None or held_out[0] is not None
+        wanted = self.early_stopping is True or (self.early_stopping == "auto" and n >= AUTO_STOPPING_ROWS)
+        if explicit or not wanted:
+            return np.arange(n), None
+        return split_rows(n, self._strata(y), self.validation_fraction, self._seed)
+
+    @abstractmethod
+    def _strata(self, y: Any) -> NDArray[Any] | None:
+        """Return what a split should be stratified by."""
+
+    @abstractmethod
+    def _encode_target(self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool) -> NDArray[Any]:
+        """Return the target as the loss takes it; with `fit` its scale is learnt from `rows`."""
+
+    def _row_weights(self, weight: Any, y: Any, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Return what each row counts in the loss."""
+        out: NDArray[np.float64] | None = weight
+        return out
+
+    def _train(
+        self, prepared: Prepared, epochs: int, *, again: bool, keep: bool, history: list[Any] | None = None
+    ) -> None:
+        """Train the members, `again` from where they stand, and keep what they have become.
+
+        With `history` this is ``partial_fit``: schedules go on and the history is added to.
+        """
+        seeds = np.random.SeedSequence(self._seed).spawn(self.n_members)
+        networks = [self._network(k, seed, prepared, again=again) for k, seed in enumerate(seeds)]
+        dtype = DTYPES[self.precision][1]
+        progress = self._continuation(networks, dtype, anew=history is None) if again else [None] * len(networks)
+        jobs = [
+            Job(
+                network=network,
+                table=prepared.table,
+                rows=prepared.rows,
+                techniques=resolve_techniques(self._shallow(), self.loss_, network, len(prepared.rows)),
+                seed=seed,
+                epochs=epochs,
+                device=self._device,
+                dtype=dtype,
+                validation=self._validation(prepared),
+                progress=progress[k],
+                keep_progress=keep,
+            )
+            for k, (network, seed) in enumerate(zip(networks, seeds, strict=True))
+        ]
+        results = train(jobs)
+        self._warn_of_divergence(results)
+        self._keep(jobs, results, keep=keep, history=history or [])
+
+    def _shallow(self) -> dict[str, Any]:
+        out: dict[str, Any] = self.get_params(deep=False)
+        return out
+
+    def _network(self, k: int, seed: np.random.SeedSequence, prepared: Prepared, *, again: bool) -> Network:
+        """Return member k's network; a user's module is built under a random state of its own."""
+        if again and not isinstance(self.network, str):
+            return CustomNetwork(copy.deepcopy(members(self.module_)[k]), self.target_.n_outputs_)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(int(seed.generate_state(1)[0]))
+            return resolve_network(self._shallow(), prepared.table.row_shape[0], self.target_.n_outputs_)
+
+    def _validation(self, prepared: Prepared) -> Validation | None:
+        if prepared.held_out is None or prepared.held_out_rows is None or prepared.held_out_raw is None:
+            return None
+        return Validation(
+            table=prepared.held_out,
+            rows=prepared.held_out_rows,
+            score=epoch_scorer(self, *prepared.held_out_raw),
+            stop=self.early_stopping is not False,
+            patience=self.n_iter_no_change,
+            tolerance=self.tol,
+        )
+
+    def _raw_scores(self, X: Any) -> NDArray[Any]:
+        """Return the network's scores (n, O) of raw rows."""
+        check_is_fitted(self)
+        given = self.__dict__.get("_epoch")
+        if given is not None:
+            return given.scores(X)
+        check_two_dimensional(X, allow_nd=self._takes_nd())
+        validate_data(self, X, reset=False, skip_check_array=True)
+        dtype = DTYPES[self.precision][0]
+        inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
+        return predict_scores(self.module_, inputs, torch.device("cpu"))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.preprocessing == "auto"
+        tags.input_tags.sparse = True
+        tags.input_tags.string = tags.input_tags.categorical = self.preprocessing == "auto"
+        tags.non_deterministic = False
+        return tags
+
+
+def _without_zero_weights(X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+    if weight is None or weight.all():
+        return X, y, weight
+    rows = np.flatnonzero(weight)
+    return select(X, rows), select(y, rows), weight[rows]
+
+
+def _on_rows(weight: Any, rows: NDArray[np.int64], X: Any) -> NDArray[np.float64] | None:
+    """Return the weights with zeros on all rows that are not trained on; None if each counts once."""
+    n = X.shape[0] if hasattr(X, "shape") else len(X)
+    if weight is None and len(rows) == n:
+        return None
+    out = np.zeros(n)
+    out[rows] = 1.0 if weight is None else weight[rows]
+    return out

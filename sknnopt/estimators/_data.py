@@ -1,0 +1,94 @@
+"""From the user's arrays to the engine's table: checks, split, encoding."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.model_selection import train_test_split
+from sklearn.utils import _safe_indexing, check_array, check_consistent_length
+
+from sknnopt.data import TableEncoder
+from sknnopt.data.batches import Table
+
+AUTO_STOPPING_ROWS = 5000
+"""Rows from which ``early_stopping="auto"`` withholds some."""
+
+
+@dataclass
+class Prepared:
+    """What a member is trained and judged on.
+
+    Attributes
+    ----------
+    table, rows
+        All encoded rows, and which of them are trained on.
+    held_out, held_out_rows
+        The rows it is judged by, None without any; `held_out` may be `table`.
+    held_out_raw : tuple (X, y) or None
+        The same rows as the user gave them, for scorers.
+    """
+
+    table: Table
+    rows: NDArray[np.int64]
+    held_out: Table | None = None
+    held_out_rows: NDArray[np.int64] | None = None
+    held_out_raw: tuple[Any, Any] | None = None
+
+
+def check_two_dimensional(X: Any, *, allow_nd: bool = False) -> None:
+    """Raise sklearn's own error for data that are not a table."""
+    ndim = getattr(X, "ndim", None)
+    if ndim is None:
+        ndim = 2 if hasattr(X, "shape") or hasattr(X, "columns") else np.ndim(X)
+    if ndim != 2 and not (allow_nd and ndim > 2):
+        check_array(X, dtype=None, ensure_all_finite=False)
+
+
+def select(X: Any, rows: NDArray[np.int64]) -> Any:
+    """Return some rows of an array, frame, sparse matrix or list."""
+    return _safe_indexing(X, rows)
+
+
+def split_rows(
+    n: int, labels: NDArray[Any] | None, fraction: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return training and withheld rows, in ascending order; stratified where every class has rows enough.
+
+    Raises
+    ------
+    ValueError
+        If there are too few rows for both.
+    """
+    everyone = np.arange(n)
+    if labels is not None:
+        counts = np.unique(labels, return_counts=True)[1]
+        withheld = int(np.ceil(fraction * n))
+        if counts.min() < 2 or withheld < len(counts) or n - withheld < len(counts):
+            labels = None
+    train, held_out = train_test_split(everyone, test_size=fraction, random_state=seed, stratify=labels)
+    return np.sort(train), np.sort(held_out)
+
+
+def encode(
+    encoder: TableEncoder | None, X: Any, dtype: np.dtype[Any], *, estimator: Any, fit_weight: Any = None, fit: bool = False,
+    allow_nd: bool = False,
+) -> Any:  # fmt: skip
+    """Return the encoded rows, an ndarray or CSR matrix of `dtype`; the encoder learns from them if `fit`."""
+    if encoder is None:
+        return check_array(X, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X", allow_nd=allow_nd)
+    if fit:
+        return encoder.fit_transform(X, sample_weight=fit_weight)
+    return encoder.transform(X)
+
+
+def as_table(X: Any, target: NDArray[Any], weight: NDArray[np.float64] | None, device: torch.device) -> Table:
+    """Return encoded rows, target and weights as the engine's table on its device."""
+    check_consistent_length(X, target, weight)
+    if not sparse.issparse(X):
+        X = torch.from_numpy(X if X.flags.writeable and X.flags.c_contiguous else np.array(X, order="C")).to(device)
+    return Table(
+        X, torch.from_numpy(target).to(device), None if weight is None else torch.from_numpy(weight).to(device)
+    )

@@ -1,0 +1,140 @@
+"""The documentation of the parameters and attributes that both estimators share."""
+
+from typing import TypeVar
+
+T = TypeVar("T", bound=type)
+
+_PARAMETERS = '''Every parameter can be swept by a search. Where a parameter takes a name, it takes an object from the module of
+    the same name as well (``optimizer=SGD(momentum=0.9)``), whose own parameters are then swept too
+    (``optimizer__momentum``).
+
+    Parameters
+    ----------
+    network : {"mlp"}, nn.Module, callable or Module, default="mlp"
+        The built-in multilayer perceptron, or a module (class, instance or factory ``(n_inputs, n_outputs)``) from
+        encoded rows (B, F) to scores (B, O), which torch's autograd trains. ``Module(MyNet, width=64)`` is swept as
+        ``network__width``. An instance is copied, and training starts from its weights.
+    hidden_layer_sizes : int or sequence of int, default=(128, 128)
+        Units of each hidden layer of the built-in network.
+    activation : str, Activation or callable, default="relu"
+        See :mod:`sknnopt.activations`.
+    normalization : {"batch", "layer"} or None, default=None
+        Normalisation before each activation.
+    dropout : float or sequence of float, default=0.1
+        Probability in [0, 1) of dropping a hidden unit, or one for each hidden layer.
+    initializer : str, Initializer or callable, default="auto"
+        See :mod:`sknnopt.initializers`. "auto" is "kaiming_uniform", and for a module of the user's what it was
+        built with.
+    optimizer : str or Optimizer, default="adamw"
+        See :mod:`sknnopt.optimizers`.
+    learning_rate : float or None, default=None
+        Base learning rate; None is the optimizer's default.
+    weight_decay : float or None, default=None
+        Decoupled weight decay: each step multiplies the weights, not biases or normalisation, by
+        1 - learning rate * `weight_decay`. None is the optimizer's default (0.01 for "adamw", else 0).
+    schedule : str, Schedule or callable, default="cosine"
+        How the learning rate changes with progress in [0, 1]; see :mod:`sknnopt.schedules`.
+    warmup : float, default=0.0
+        Fraction of all steps over which the learning rate rises linearly.
+    batch_size : int or "auto", default="auto"
+        Rows a step; "auto" is 128. More than there are rows means the full batch.
+    max_epochs : int, default=100
+        Epochs to train, if early stopping does not end it before.
+    gradient_clipping : float or None, default=1.0
+        Largest Euclidean norm of a step's gradient.
+    loss : str, Loss or callable, default="auto"
+        See :mod:`sknnopt.losses`. "auto" is {loss}.
+    regularization : str, Regularizer or None, default=None
+        Penalties on the weights; see :mod:`sknnopt.regularization`.
+    {smoothing}early_stopping : bool or "auto", default="auto"
+        Whether to withhold rows, to stop when their score no longer improves and to restore the best epoch's weights.
+        "auto" does so from 5,000 rows on, and whenever `X_val` is given. False withholds none.
+    scoring : "loss", str or callable, default="loss"
+        What the withheld rows are judged by: the loss, a scorer's name, or ``scorer(estimator, X, y)``.
+    validation_fraction : float, default=0.1
+        Fraction of the rows to withhold, stratified by class where possible.
+    n_iter_no_change : int, default=10
+        Epochs without improvement by `tol` after which training stops.
+    tol : float, default=1e-4
+        Least improvement of the score.
+    n_members : int, default=1
+        Networks to train in lockstep from different seeds; their predictions are averaged.
+    preprocessing : "auto" or None, default="auto"
+        "auto" encodes a raw table: numbers are robustly scaled, categories one-hot encoded, missing values filled in;
+        see :class:`~sknnopt.data.TableEncoder`. None takes finite numbers as they are.
+    categorical_features : "from_dtype", None or array-like, default="from_dtype"
+        Which columns are categories, as in :class:`~sklearn.ensemble.HistGradientBoostingClassifier`.
+    {class_weight}device : str or torch.device, default="auto"
+        Where to train: "auto" (the CPU), "cpu", "cuda", "cuda:1", "mps". The fitted network lies on the CPU.
+    precision : {"float32", "float64"}, default="float32"
+        Type of data, weights and products.
+    random_state : int, RandomState instance or None, default=None
+        Seeds initial weights, order of rows, dropout and the withheld rows.
+    warm_start : bool, default=False
+        Whether `fit` starts from the weights and the optimizer's state of the fit before; encoders stay.
+    callbacks : list of skorch callbacks or None, default=None
+        Called at each epoch with the member's skorch net.
+    verbose : int, default=0
+        Whether to print a line an epoch.
+
+    Attributes
+    ----------
+    {classes}n_features_in_, feature_names_in_
+        As in scikit-learn.
+    n_outputs_ : int
+        Outputs of the network{outputs}.
+    n_iter_ : int
+        Epochs trained, of the longest-trained member.
+    best_epoch_ : int or ndarray of shape (n_members,)
+        Epoch, counted from 1, whose weights were kept; the last one unless training was stopped early.
+    best_loss_ : float or ndarray of shape (n_members,)
+        Loss of that epoch on the withheld rows, or else on the training rows.
+    loss_curve_ : list of float
+        Training loss of each epoch.
+    validation_scores_ : list of float or None
+        Score of the withheld rows after each epoch (minus the loss under ``scoring="loss"``).
+    history_ : list of dict
+        A record an epoch: epoch, train_loss, valid_loss and valid_score where there are withheld rows,
+        learning_rate (of the last step), gradient_norm (of the last batch), weight_norm, seconds. With several members
+        the mean over those still training.
+    n_parameters_ : int
+        Trained parameters, of all members.
+    n_validation_samples_ : int
+        Rows that were withheld.
+    preprocessor_ : TableEncoder or None
+        What encodes rows for `module_` and `net_`.
+    module_ : torch.nn.Module
+        The fitted network in eval mode, from encoded rows to scores.
+    net_ : skorch net
+        A fitted skorch net that holds `module_` and the history.'''
+
+_CLASSIFIER = {
+    "loss": "cross entropy",
+    "smoothing": """label_smoothing : float, default=0.0
+        Share in [0, 1) of each target that is spread over all classes.
+    """,
+    "class_weight": """class_weight : dict, "balanced", list of dict or None, default=None
+        Weights of the classes, as in scikit-learn.
+    """,
+    "classes": """classes_ : ndarray
+        Class labels, sorted.
+    """,
+    "outputs": ": classes (two for a binary target) or labels",
+}
+_REGRESSOR = {
+    "loss": "the squared error",
+    "smoothing": "",
+    "class_weight": "",
+    "classes": "",
+    "outputs": ": targets",
+}
+
+
+def document(cls: T) -> T:
+    """Fill the parameters and attributes into a class's docstring."""
+    words = _CLASSIFIER if "label_smoothing" in cls.__init__.__annotations__ else _REGRESSOR  # type: ignore[misc]
+    text = _PARAMETERS
+    for name, value in words.items():
+        text = text.replace("{" + name + "}", value)
+    cls.__doc__ = (cls.__doc__ or "").replace("{parameters}", text)
+    return cls

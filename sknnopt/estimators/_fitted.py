@@ -1,0 +1,114 @@
+"""Fitted attributes: made from the engine's results, and continued from."""
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import nn
+
+from sknnopt.engine import Job, Progress, Result
+from sknnopt.nn import MemberAverage, Network, load_member
+
+
+class FittedMixin:
+    """Turns results into fitted attributes, and those back into where training goes on."""
+
+    def _warn_of_divergence(self, results: Sequence[Result]) -> None:
+        diverged = [result for result in results if result.diverged is not None]
+        if not diverged:
+            return
+        epoch = diverged[0].diverged
+        advice = "Lower learning_rate, set gradient_clipping (1.0, say), or use warmup."
+        if all(result.best_epoch < 0 for result in diverged) and len(diverged) == len(results):
+            raise ValueError(f"Training diverged: the loss is not finite after the first epoch. {advice}")
+        warnings.warn(
+            f"Training diverged: the loss was not finite in epoch {epoch}, and the weights of the best epoch before "
+            f"were restored. {advice}",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+    def _keep(self, jobs: Sequence[Job], results: Sequence[Result], *, keep: bool, history: list[Any]) -> None:
+        """Set the fitted attributes."""
+        survivors = [(job, result) for job, result in zip(jobs, results, strict=True) if result.best_epoch >= 0]
+        modules = [_module(job, result) for job, result in survivors]
+        module = modules[0] if len(modules) == 1 else MemberAverage(modules, _link(self.loss_, self.target_.kind))
+        self.module_: nn.Module = module.eval()
+        self.history_ = history + _mean_history([result.history for _, result in survivors])
+        self.n_iter_ = len(self.history_)
+        best = [len(history) + result.best_epoch for _, result in survivors]
+        losses = [result.history[result.best_epoch] for _, result in survivors]
+        values = [record.get("valid_loss", record["train_loss"]) for record in losses]
+        self.best_epoch_ = best[0] + 1 if len(best) == 1 else np.array(best) + 1
+        self.best_loss_ = values[0] if len(values) == 1 else np.array(values)
+        self.n_parameters_ = sum(job.network.layout.n_parameters for job, _ in survivors)
+        self.n_outputs_ = jobs[0].network.n_outputs
+        self.__dict__.pop("_progress", None)
+        self.__dict__.pop("_net", None)
+        if keep:
+            self._progress = [result.progress for result in results]
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """Training loss of each epoch, the mean over members."""
+        return [record["train_loss"] for record in self.history_]
+
+    @property
+    def validation_scores_(self) -> list[float] | None:
+        """Score of the withheld rows after each epoch: ``scoring``'s, or minus the loss; None without withheld rows."""
+        if "valid_loss" not in self.history_[0]:
+            return None
+        return [record.get("valid_score", -record["valid_loss"]) for record in self.history_]
+
+    def _continuation(self, networks: Sequence[Network], dtype: torch.dtype, *, anew: bool) -> list[Progress]:
+        """Return where each member stands; with `anew` schedules begin again."""
+        kept = self.__dict__.get("_progress")
+        if kept is None:
+            pairs = zip(networks, members(self.module_), strict=True)
+            kept = [_progress_of(network, module, dtype) for network, module in pairs]
+        return [dataclasses.replace(progress, epochs=0 if anew else progress.epochs) for progress in kept]
+
+
+def members(module: nn.Module) -> list[nn.Module]:
+    """Return the modules of the members."""
+    return list(module.members) if isinstance(module, MemberAverage) else [module]
+
+
+def _progress_of(network: Network, module: nn.Module, dtype: torch.dtype) -> Progress:
+    """Return the weights of a fitted module as the engine's starting point, everything else fresh."""
+    own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    flat = [torch.zeros(layout.size, dtype=dtype) for layout in (network.layout, network.buffers)]
+    with torch.no_grad():
+        for layout, values in zip((network.layout, network.buffers), flat, strict=True):
+            for name, view in layout.single(values).items():
+                view.copy_(own[name])
+    return Progress(parameters=flat[0], buffers=flat[1])
+
+
+def _module(job: Job, result: Result) -> nn.Module:
+    """Return a plain module with the member's weights, on the CPU."""
+    module = job.network.module()
+    parameters = job.network.layout.single(result.parameters)
+    buffers = job.network.buffers.single(result.buffers)
+    load_member(
+        module,
+        {name: value.clone() for name, value in parameters.items()},
+        {name: value.clone() for name, value in buffers.items()},
+    )
+    return module.to("cpu")
+
+
+def _mean_history(histories: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Average the records of members epoch by epoch, over those still training."""
+    if len(histories) == 1:
+        return histories[0]
+    out = []
+    for epoch in range(max(map(len, histories))):
+        records = [history[epoch] for history in histories if len(history) > epoch]
+        mean = {key: float(np.mean([record[key] for record in records])) for key in records[0]}
+        out.append(mean | {"epoch": epoch + 1, "seconds": float(sum(record["seconds"] for record in records))})
+    return out

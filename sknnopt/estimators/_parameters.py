@@ -1,0 +1,162 @@
+"""The constructor parameters that both estimators share: their constraints, and what they resolve to."""
+
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import nn
+
+from sknnopt import activations, initializers, losses, optimizers, regularization, schedules
+from sknnopt._choices import Choice, suggestion
+from sknnopt._compat import Interval, InvalidParameterError, StrOptions
+from sknnopt.engine import Techniques
+from sknnopt.nn import MLP, CustomNetwork, Module, Network, padded
+
+AUTO_BATCH_SIZE = 128
+"""Rows a batch under ``batch_size="auto"``."""
+
+_fraction = Interval(Real, 0, 1, closed="left")
+_count = Interval(Integral, 1, None, closed="left")
+
+CONSTRAINTS: dict[str, list[Any]] = {
+    "network": [StrOptions({"mlp"}), nn.Module, Module, callable],
+    "hidden_layer_sizes": ["array-like", _count],
+    "activation": [str, activations.Activation, callable],
+    "normalization": [StrOptions({"batch", "layer"}), None],
+    "dropout": [_fraction, "array-like"],
+    "initializer": [str, initializers.Initializer, callable],
+    "optimizer": [str, optimizers.Optimizer],
+    "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+    "weight_decay": [Interval(Real, 0, None, closed="left"), None],
+    "schedule": [str, schedules.Schedule, callable],
+    "warmup": [_fraction],
+    "batch_size": [_count, StrOptions({"auto"})],
+    "max_epochs": [_count],
+    "gradient_clipping": [Interval(Real, 0, None, closed="neither"), None],
+    "loss": [str, losses.Loss, callable],
+    "regularization": [str, regularization.Regularizer, None],
+    "early_stopping": ["boolean", StrOptions({"auto"})],
+    "scoring": [str, callable],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [_count],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "n_members": [_count],
+    "preprocessing": [StrOptions({"auto"}), None],
+    "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
+    "device": [str, torch.device],
+    "precision": [StrOptions({"float32", "float64"})],
+    "random_state": ["random_state"],
+    "warm_start": ["boolean"],
+    "callbacks": [list, tuple, None],
+    "verbose": ["verbose"],
+}
+
+CHOICES: Mapping[str, Callable[[str], Choice]] = {
+    "activation": activations.get,
+    "initializer": initializers.get,
+    "optimizer": optimizers.get,
+    "schedule": schedules.get,
+    "regularization": regularization.get,
+}
+"""Parameters whose name stands for an object with parameters of its own; ``loss`` needs the task besides."""
+
+
+def with_hint(error: InvalidParameterError, constraints: Mapping[str, list[Any]], params: Mapping[str, Any]) -> str:
+    """Return the message of sklearn's validation, with the nearest spelling of a mistyped name."""
+    message = str(error)
+    for name, options in constraints.items():
+        if isinstance(params.get(name), str) and f"The '{name}' parameter" in message:
+            allowed = [o for option in options if isinstance(option, StrOptions) for o in option.options]
+            return message + suggestion(params[name], allowed)
+    return message
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the device to train on; "auto" is the CPU.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a name torch does not know, or a device this machine does not have.
+    """
+    if device == "auto":
+        return torch.device("cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidParameterError(
+            f"The 'device' parameter must be 'auto', 'cpu', 'mps', 'cuda' or 'cuda:<index>' and present on this "
+            f"machine. Got {str(device)!r} instead: {str(error).splitlines()[0]}"
+        ) from error
+    return found
+
+
+def resolve_network(params: Mapping[str, Any], n_inputs: int, n_outputs: int) -> Network:
+    """Return the network of one member. A module is built anew at each call, an instance is copied."""
+    network = params["network"]
+    if network == "mlp":
+        hidden = hidden_sizes(params["hidden_layer_sizes"])
+        activation = activations.get(params["activation"])
+        rates = dropout_rates(params["dropout"], len(hidden))
+        return MLP(n_inputs, hidden, n_outputs, activation, params["normalization"], rates)
+    if isinstance(network, nn.Module):
+        from copy import deepcopy
+
+        return CustomNetwork(deepcopy(network), n_outputs)
+    factory = network if isinstance(network, Module) else Module(network)
+    module = factory.build(n_inputs, n_outputs)
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"The network factory must return a torch.nn.Module, got {type(module).__name__}.")
+    return CustomNetwork(module, n_outputs)
+
+
+def hidden_sizes(value: Any) -> tuple[int, ...]:
+    """Return ``hidden_layer_sizes`` as a tuple; a single number is one layer."""
+    sizes = (value,) if isinstance(value, Integral) else tuple(value)
+    if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+        raise InvalidParameterError(
+            f"The 'hidden_layer_sizes' parameter must hold positive integers. Got {value!r} instead."
+        )
+    return tuple(int(size) for size in sizes)
+
+
+def dropout_rates(value: Any, n_hidden: int) -> tuple[float, ...]:
+    """Return one dropout rate a hidden layer."""
+    rates = (value,) * n_hidden if isinstance(value, Real) else tuple(value)
+    if len(rates) != n_hidden or not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
+        raise InvalidParameterError(
+            f"The 'dropout' parameter must be a rate in [0, 1), or one for each of the {n_hidden} hidden layers. "
+            f"Got {value!r} instead."
+        )
+    return tuple(float(rate) for rate in rates)
+
+
+def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Network, n_rows: int) -> Techniques:
+    """Return the optimisation of a member with ``n_rows`` training rows."""
+    optimizer = optimizers.get(params["optimizer"])
+    rate, decay = params["learning_rate"], params["weight_decay"]
+    stacked = isinstance(network, MLP)
+    batch = AUTO_BATCH_SIZE if params["batch_size"] == "auto" else int(params["batch_size"])
+    initializer = None if params["initializer"] == "auto" and not stacked else params["initializer"]
+    return Techniques(
+        loss=loss,
+        optimizer=optimizer,
+        learning_rate=float(optimizer.default_learning_rate if rate is None else rate),
+        weight_decay=float(optimizer.default_weight_decay if decay is None else decay),
+        schedule=schedules.get(params["schedule"]),
+        warmup=float(params["warmup"]),
+        batch_size=min(batch, padded(n_rows) if stacked else n_rows),
+        max_epochs=int(params["max_epochs"]),
+        initializer=None if initializer is None else resolve_initializer(initializer),
+        regularization=regularization.get(params["regularization"]),
+        gradient_clipping=params["gradient_clipping"],
+        dropout=network.dropout if isinstance(network, MLP) else (),
+        label_smoothing=float(params.get("label_smoothing", 0.0)),
+    )
+
+
+def resolve_initializer(value: Any) -> initializers.Initializer:
+    """Return the initializer; "auto" is kaiming_uniform."""
+    return initializers.get("kaiming_uniform" if value == "auto" else value)

@@ -1,0 +1,66 @@
+"""The score of the withheld rows after each epoch."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import get_scorer, get_scorer_names
+
+from sknnopt._choices import suggestion
+from sknnopt._compat import InvalidParameterError
+
+
+class EpochScores:
+    """The scores a member has given to the withheld rows, in the place of a network.
+
+    Parameters
+    ----------
+    X : array-like
+        The withheld rows as the user gave them.
+    """
+
+    def __init__(self, X: Any) -> None:
+        self._X = X
+        self.current: NDArray[Any] | None = None
+
+    def scores(self, X: Any) -> NDArray[Any]:
+        """Return the scores (n, O) of `X`, which must be the withheld rows themselves."""
+        if X is not self._X or self.current is None:
+            raise ValueError("While it trains, the estimator predicts the withheld rows that a scorer is given, only.")
+        return self.current
+
+
+def epoch_scorer(estimator: Any, X: Any, y: Any) -> Callable[[NDArray[Any]], float] | None:
+    """Return what turns the scores (O, n) of the withheld rows into the figure to maximise; None for the loss.
+
+    The scorer sees a copy of the estimator that answers every prediction method from these scores.
+
+    Raises
+    ------
+    InvalidParameterError
+        If ``scoring`` is no scorer's name.
+    """
+    scoring = estimator.scoring
+    if scoring == "loss":
+        return None
+    scorer = scoring if callable(scoring) else _by_name(scoring)
+    model, given = copy.copy(estimator), EpochScores(X)
+    model._epoch = given
+
+    def score(output: NDArray[Any]) -> float:
+        given.current = np.ascontiguousarray(output.T)
+        return float(scorer(model, X, y))
+
+    return score
+
+
+def _by_name(name: str) -> Callable[..., float]:
+    if name not in get_scorer_names():
+        raise InvalidParameterError(
+            f"The 'scoring' parameter must be 'loss', a scorer's name (sklearn.metrics.get_scorer_names()) or a "
+            f"callable (estimator, X, y). Got {name!r} instead.{suggestion(name, ['loss', *get_scorer_names()])}"
+        )
+    scorer: Callable[..., float] = get_scorer(name)
+    return scorer

@@ -1,0 +1,245 @@
+"""Classification by a neural network."""
+
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import expit, log_expit, log_softmax, softmax
+from sklearn.base import ClassifierMixin
+from torch import nn
+
+from sknnopt import losses
+from sknnopt._compat import Interval, StrOptions
+from sknnopt.activations import Activation
+from sknnopt.data import ClassTarget, check_weights
+from sknnopt.estimators._base import NetworkEstimator
+from sknnopt.estimators._data import select
+from sknnopt.estimators._docs import document
+from sknnopt.estimators._parameters import CONSTRAINTS
+from sknnopt.initializers import Initializer
+from sknnopt.losses import Loss
+from sknnopt.optimizers import Optimizer
+from sknnopt.regularization import Regularizer
+from sknnopt.schedules import Schedule
+
+
+@document
+class NNClassifier(ClassifierMixin, NetworkEstimator):
+    """Neural network for classification: binary, multiclass or multilabel.
+
+    {parameters}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sknnopt import NNClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = NNClassifier(max_epochs=50, random_state=0).fit(X, y)
+    >>> clf.predict(X[:2])
+    array([0, 0])
+    >>> clf.score(X, y) > 0.95
+    True
+    """
+
+    _tasks: ClassVar[tuple[str, ...]] = ("classification", "multilabel")
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **CONSTRAINTS,
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+    }
+    target_: ClassTarget
+
+    def __init__(
+        self,
+        *,
+        network: str | nn.Module | Callable[..., nn.Module] = "mlp",
+        hidden_layer_sizes: int | Sequence[int] = (128, 128),
+        activation: str | Activation | Callable[..., Any] = "relu",
+        normalization: str | None = None,
+        dropout: float | Sequence[float] = 0.1,
+        initializer: str | Initializer | Callable[..., Any] = "auto",
+        optimizer: str | Optimizer = "adamw",
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
+        schedule: str | Schedule | Callable[..., Any] = "cosine",
+        warmup: float = 0.0,
+        batch_size: int | str = "auto",
+        max_epochs: int = 100,
+        gradient_clipping: float | None = 1.0,
+        loss: str | Loss | Callable[..., Any] = "auto",
+        regularization: str | Regularizer | None = None,
+        label_smoothing: float = 0.0,
+        early_stopping: bool | str = "auto",
+        scoring: str | Callable[..., float] = "loss",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        n_members: int = 1,
+        preprocessing: str | None = "auto",
+        categorical_features: Any = "from_dtype",
+        class_weight: Mapping[Any, float] | Sequence[Mapping[Any, float]] | str | None = None,
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        callbacks: Sequence[Any] | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.network = network
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.normalization = normalization
+        self.dropout = dropout
+        self.initializer = initializer
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.warmup = warmup
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.gradient_clipping = gradient_clipping
+        self.loss = loss
+        self.regularization = regularization
+        self.label_smoothing = label_smoothing
+        self.early_stopping = early_stopping
+        self.scoring = scoring
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.n_members = n_members
+        self.preprocessing = preprocessing
+        self.categorical_features = categorical_features
+        self.class_weight = class_weight
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """Class labels, sorted; for multilabel targets the numbers of the labels."""
+        return self.target_.classes_
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train for one epoch more.
+
+        Encoders stay as the first call fitted them, and the optimizer goes on where it was. Schedules advance by
+        epochs seen / ``max_epochs``; once that reaches 1 the learning rate keeps at least 1 % of its base.
+
+        Parameters
+        ----------
+        X : array-like, frame or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        classes : array-like, default=None
+            All classes that later calls may bring; those of `y` by default.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If `y` has a class that the first call did not name.
+        """
+        return self._partial_fit(X, y, classes, sample_weight)
+
+    def _new_target(self, y: Any, weight: Any, classes: Any) -> ClassTarget:
+        target = ClassTarget().fit(y, weight, classes=classes)
+        task = "multilabel" if target.kind == "multilabel" else "classification"
+        self.loss_ = losses.get(self.loss, task=task)
+        return target
+
+    def _strata(self, y: Any) -> NDArray[Any] | None:
+        return None if self.target_.kind == "multilabel" else self.target_.encode(y)
+
+    def _encode_target(self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool) -> NDArray[Any]:
+        codes = self.target_.encode(y)
+        return codes.astype(np.float64) if codes.ndim == 2 and self.precision == "float64" else codes
+
+    def _row_weights(self, weight: Any, y: Any, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Multiply the sample weights by class weights that are taken from the training rows."""
+        if self.class_weight is None:
+            out: NDArray[np.float64] | None = weight
+            return out
+        labels = select(y, rows)
+        own = None if weight is None else weight[rows]
+        trained = check_weights(own, labels, self.class_weight, labels, self.classes_)
+        assert trained is not None
+        everyone = np.ones(len(y)) if weight is None else weight.copy()
+        if self.target_.kind != "multilabel":
+            codes = self.target_.encode(y)
+            factor = np.zeros(len(self.classes_))
+            factor[codes[rows]] = trained / (1.0 if own is None else own)
+            return everyone * factor[codes]
+        everyone[rows] = trained
+        return everyone
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict the class of each row.
+
+        Parameters
+        ----------
+        X : array-like, frame or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or (n_samples, n_labels) of 0 and 1
+        """
+        return self.target_.decode(self.predict_proba(X))
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : array-like, frame or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_samples, n_classes), or (n_samples, n_labels)
+        """
+        scores = self._raw_scores(X).astype(np.float64)
+        return expit(scores) if self.target_.kind == "multilabel" else softmax(scores, axis=1)
+
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+        """Predict logarithms of probabilities.
+
+        Parameters
+        ----------
+        X : array-like, frame or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_samples, n_classes), or (n_samples, n_labels)
+        """
+        scores = self._raw_scores(X).astype(np.float64)
+        return log_expit(scores) if self.target_.kind == "multilabel" else log_softmax(scores, axis=1)
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Return the log-odds of the (averaged) probabilities; with more than two classes their logarithms.
+
+        Parameters
+        ----------
+        X : array-like, frame or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_samples,) for two classes, else (n_samples, n_classes or n_labels)
+        """
+        scores = self._raw_scores(X).astype(np.float64)
+        if self.target_.kind == "multilabel":
+            return scores
+        return scores[:, 1] - scores[:, 0] if self.target_.kind == "binary" else log_softmax(scores, axis=1)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

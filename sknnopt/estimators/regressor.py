@@ -1,0 +1,161 @@
+"""Regression by a neural network."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import RegressorMixin
+from torch import nn
+
+from sknnopt import losses
+from sknnopt.activations import Activation
+from sknnopt.data import RegressionTarget
+from sknnopt.estimators._base import DTYPES, NetworkEstimator
+from sknnopt.estimators._data import select
+from sknnopt.estimators._docs import document
+from sknnopt.estimators._parameters import CONSTRAINTS
+from sknnopt.initializers import Initializer
+from sknnopt.losses import Loss
+from sknnopt.optimizers import Optimizer
+from sknnopt.regularization import Regularizer
+from sknnopt.schedules import Schedule
+
+
+@document
+class NNRegressor(RegressorMixin, NetworkEstimator):
+    """Neural network for regression on one target or several.
+
+    {parameters}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sknnopt import NNRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> reg = NNRegressor(max_epochs=20, random_state=0).fit(X, y)
+    >>> reg.predict(X[:2]).shape
+    (2,)
+    """
+
+    _tasks: ClassVar[tuple[str, ...]] = ("regression",)
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
+    target_: RegressionTarget
+
+    def __init__(
+        self,
+        *,
+        network: str | nn.Module | Callable[..., nn.Module] = "mlp",
+        hidden_layer_sizes: int | Sequence[int] = (128, 128),
+        activation: str | Activation | Callable[..., Any] = "relu",
+        normalization: str | None = None,
+        dropout: float | Sequence[float] = 0.1,
+        initializer: str | Initializer | Callable[..., Any] = "auto",
+        optimizer: str | Optimizer = "adamw",
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
+        schedule: str | Schedule | Callable[..., Any] = "cosine",
+        warmup: float = 0.0,
+        batch_size: int | str = "auto",
+        max_epochs: int = 100,
+        gradient_clipping: float | None = 1.0,
+        loss: str | Loss | Callable[..., Any] = "auto",
+        regularization: str | Regularizer | None = None,
+        early_stopping: bool | str = "auto",
+        scoring: str | Callable[..., float] = "loss",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        n_members: int = 1,
+        preprocessing: str | None = "auto",
+        categorical_features: Any = "from_dtype",
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        callbacks: Sequence[Any] | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.network = network
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.normalization = normalization
+        self.dropout = dropout
+        self.initializer = initializer
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.warmup = warmup
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.gradient_clipping = gradient_clipping
+        self.loss = loss
+        self.regularization = regularization
+        self.early_stopping = early_stopping
+        self.scoring = scoring
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.n_members = n_members
+        self.preprocessing = preprocessing
+        self.categorical_features = categorical_features
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch more.
+
+        Encoders, the target's scale included, stay as the first call fitted them, and the optimizer goes on where it
+        was. Schedules advance by epochs seen / ``max_epochs``; once that reaches 1 the learning rate keeps at least
+        1 % of its base.
+
+        Parameters
+        ----------
+        X : array-like, frame or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self
+        """
+        return self._partial_fit(X, y, None, sample_weight)
+
+    def _new_target(self, y: Any, weight: Any, classes: Any) -> RegressionTarget:
+        self.loss_ = losses.get(self.loss, task="regression")
+        return RegressionTarget(scale=self.loss_.scales_target, dtype=DTYPES[self.precision][0])
+
+    def _strata(self, y: Any) -> None:
+        return None
+
+    def _encode_target(self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool) -> NDArray[Any]:
+        if fit and rows is not None:
+            self.target_.fit(select(y, rows), None if weight is None else weight[rows])
+        self.loss_.check_target(np.asarray(y))
+        return self.target_.encode(y)
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """Predict the target of each row.
+
+        Parameters
+        ----------
+        X : array-like, frame or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        scores = self._raw_scores(X)
+        values = self.loss_.predict(torch.from_numpy(scores.T).double().unsqueeze(0))[0]
+        return self.target_.decode(values.numpy().T)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,72 @@
+"""What every initializer offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from .._choices import Choice
+
+__all__ = ["FunctionInitializer", "Initializer"]
+
+
+class Initializer(Choice):
+    """Base of the initializers; a new one needs `draw`.
+
+    Examples
+    --------
+    >>> weight = torch.empty(3, 5)
+    >>> from sknnopt.initializers import KaimingNormal
+    >>> KaimingNormal()(weight, generator=torch.Generator().manual_seed(0), gain=1.0)
+    >>> bool(weight.isfinite().all())
+    True
+    """
+
+    def __call__(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
+        """Fill one weight in place.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (n_outputs, n_inputs)
+        generator : torch.Generator
+            The member's own source of randomness.
+        gain : float
+            The activation's `gain`; the scale-free initializers ignore it.
+        """
+        with torch.no_grad():
+            values = torch.empty(weight.shape, dtype=weight.dtype, device=generator.device)
+            self.draw(values, generator=generator, gain=gain)
+            weight.copy_(values)
+
+    def draw(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
+        """Fill a contiguous tensor of shape (n_outputs, n_inputs) on the generator's device."""
+        raise NotImplementedError
+
+
+class FunctionInitializer(Initializer):
+    """Any function that fills a weight in place.
+
+    Parameters
+    ----------
+    function : callable
+        Called as ``function(weight, generator=generator, gain=gain)``.
+
+    Examples
+    --------
+    >>> weight = torch.empty(1, 2)
+    >>> init = FunctionInitializer(lambda w, generator, gain: w.fill_(gain))
+    >>> init(weight, generator=torch.Generator(), gain=2.0)
+    >>> weight
+    tensor([[2., 2.]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"function": [callable]}
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def draw(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
+        self.function(weight, generator=generator, gain=gain)

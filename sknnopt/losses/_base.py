@@ -1,0 +1,167 @@
+"""What every loss offers; a new one needs `__call__` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._choices import Choice
+from .._compat import StrOptions
+
+__all__ = ["FunctionLoss", "Loss"]
+
+Link = Literal["identity", "softmax", "sigmoid", "exp"]
+
+
+class Loss(Choice):
+    """Base of the losses.
+
+    Shapes, for K members, O outputs and B rows: `output` is (K, O, B), feature-major; `target` is (K, B) of
+    int64 class numbers for classification, else (K, O, B). The losses are unreduced: the caller weighs the
+    rows, reduces over them and sums over members.
+
+    A subclass that defines only `__call__` gets its gradient from autograd.
+
+    Attributes
+    ----------
+    tasks : frozenset of {"classification", "multilabel", "regression"}
+        What the loss can be used for.
+    scales_target : bool
+        Whether a regression target is standardised before this loss sees it.
+    smooths : bool
+        Whether the three calls take the keyword ``smoothing``, a tensor of shape (K, 1) with each member's
+        label smoothing in [0, 1], or None.
+
+    Examples
+    --------
+    >>> class LogCosh(Loss):
+    ...     tasks = frozenset({"regression"})
+    ...     scales_target = True
+    ...
+    ...     def __call__(self, output, target):
+    ...         return (output - target).cosh().log().mean(1)
+    >>> output, target = torch.tensor([[[0.0, 100.0, 0.0]]]), torch.tensor([[[0.0, 20.0, 0.0]]])
+    >>> LogCosh().gradient(output, target)
+    tensor([[[0., 1., 0.]]])
+    """
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """What the loss can be used for; a class attribute in most subclasses."""
+        raise NotImplementedError
+
+    @property
+    def scales_target(self) -> bool:
+        """Whether a regression target is standardised before this loss sees it."""
+        return False
+
+    smooths: ClassVar[bool] = False
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """Loss of every row.
+
+        Parameters
+        ----------
+        output : Tensor of shape (K, O, B)
+        target : Tensor of shape (K, B) or (K, O, B)
+
+        Returns
+        -------
+        Tensor of shape (K, B)
+        """
+        raise NotImplementedError
+
+    def gradient(self, output: Tensor, target: Tensor) -> Tensor:
+        """Derivative of each row's loss with respect to its outputs, of shape (K, O, B)."""
+        with torch.enable_grad():
+            leaf = output.detach().requires_grad_()
+            (result,) = torch.autograd.grad(self(leaf, target).sum(), leaf)
+        return result
+
+    def value_and_gradient(self, output: Tensor, target: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of every row, and its gradient written into `out`.
+
+        Parameters
+        ----------
+        output : Tensor of shape (K, O, B)
+        target : Tensor of shape (K, B) or (K, O, B)
+        out : Tensor of shape (K, O, B)
+            Of any strides; may be `output` itself.
+
+        Returns
+        -------
+        value : Tensor of shape (K, B)
+        out : Tensor of shape (K, O, B)
+        """
+        value = self(output, target)
+        return value, out.copy_(self.gradient(output, target))
+
+    def predict(self, output: Tensor) -> Tensor:
+        """Inverse link, (K, O, B) to (K, O, B): probabilities, or the predicted number."""
+        return output
+
+    def check_target(self, y: np.ndarray) -> None:
+        """Refuse a target that the loss is not defined for.
+
+        Raises
+        ------
+        ValueError
+            With the range that is allowed.
+        """
+
+
+class FunctionLoss(Loss):
+    """Any function of output and target.
+
+    Parameters
+    ----------
+    function : callable
+        ``(output, target) -> losses`` of shapes (K, O, B), (K, B) or (K, O, B), and (K, B), in torch
+        operations that autograd knows, each row by itself.
+    link : {"identity", "softmax", "sigmoid", "exp"}, default="identity"
+        What turns outputs into predictions, and with it the task: "softmax" is for classification, "sigmoid"
+        for multilabel targets, "identity" for regression on a standardised target, "exp" for regression on
+        the target as it is.
+
+    Examples
+    --------
+    >>> loss = FunctionLoss(lambda output, target: (output - target).pow(4).mean(1))
+    >>> loss(torch.ones(1, 1, 2), torch.tensor([[[0.0, 3.0]]]))
+    tensor([[ 1., 16.]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "function": [callable],
+        "link": [StrOptions({"identity", "softmax", "sigmoid", "exp"})],
+    }
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], *, link: Link = "identity") -> None:
+        self.function = function
+        self.link: Link = link
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        task = {"softmax": "classification", "sigmoid": "multilabel"}.get(self.link, "regression")
+        return frozenset({task})
+
+    @property
+    def scales_target(self) -> bool:
+        return self.link == "identity"
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        return self.function(output, target)
+
+    def predict(self, output: Tensor) -> Tensor:
+        match self.link:
+            case "softmax":
+                return torch.softmax(output, 1)
+            case "sigmoid":
+                return torch.sigmoid(output)
+            case "exp":
+                return torch.exp(output)
+            case _:
+                return output

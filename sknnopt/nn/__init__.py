@@ -1,0 +1,27 @@
+"""Networks of K members at once, and the door for a user's own module."""
+
+from sknnopt.nn._ensemble import MemberAverage
+from sknnopt.nn._layer import EVALUATION, Pass
+from sknnopt.nn._layout import Layout, padded
+from sknnopt.nn._network import BoundNetwork, Network, load_member
+from sknnopt.nn._scores import predict_scores
+from sknnopt.nn._workspace import Rows, Workspace
+from sknnopt.nn.custom import CustomNetwork, Module
+from sknnopt.nn.mlp import MLP
+
+__all__ = [
+    "EVALUATION",
+    "MLP",
+    "BoundNetwork",
+    "CustomNetwork",
+    "Layout",
+    "MemberAverage",
+    "Module",
+    "Network",
+    "Pass",
+    "Rows",
+    "Workspace",
+    "load_member",
+    "padded",
+    "predict_scores",
+]

@@ -1,0 +1,63 @@
+"""The fully connected layer of K networks."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from sknnopt.nn._layer import Pass
+from sknnopt.nn._workspace import Rows, Workspace
+
+
+class Dense:
+    """y = W x + b for K members: (K, F, B) -> (K, O, B).
+
+    Feature-major rows make a narrow output cheap: the product's inner loop runs over the batch.
+
+    Parameters
+    ----------
+    name : str
+        Parameters are ``name.weight`` (K, O, F) and ``name.bias`` (K, O).
+    parameters, gradients : mapping of str to Tensor
+        Views of the flat vectors; ``gradients`` None outside training.
+    space : Workspace
+    input_gradient : bool
+        False for the first layer, whose input needs none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parameters: Mapping[str, Tensor],
+        gradients: Mapping[str, Tensor] | None,
+        space: Workspace,
+        *,
+        input_gradient: bool,
+    ) -> None:
+        self._weight = parameters[f"{name}.weight"]
+        self._bias = parameters[f"{name}.bias"].unsqueeze(2)
+        outputs, inputs = self._weight.shape[1:]
+        self._out = space.features(f"{name}.out", outputs)
+        self._x = self._out.view
+        self._input_gradient: Rows | None = None
+        if gradients is not None:
+            self._weight_gradient = gradients[f"{name}.weight"]
+            self._bias_gradient = gradients[f"{name}.bias"]
+            self._transposed = self._weight.transpose(1, 2)
+            if input_gradient:
+                self._input_gradient = space.features(f"{name}.input_gradient", inputs)
+
+    def forward(self, x: Rows, step: Pass) -> Rows:
+        """Return W x + b."""
+        self._x = x.view
+        torch.baddbmm(self._bias, self._weight, x.view, out=self._out.view)
+        return self._out
+
+    def backward(self, gradient: Rows) -> Rows:
+        """Write dW = g x^T and db = g 1, return W^T g."""
+        torch.bmm(gradient.view, self._x.transpose(1, 2), out=self._weight_gradient)
+        torch.sum(gradient.view, 2, out=self._bias_gradient)
+        if self._input_gradient is None:
+            return gradient
+        torch.bmm(self._transposed, gradient.view, out=self._input_gradient.view)
+        return self._input_gradient

@@ -1,0 +1,51 @@
+"""Several members as one module."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Link = Literal["identity", "softmax", "sigmoid", "exp"]
+
+
+class MemberAverage(nn.Module):
+    """The average prediction of several networks, as scores of the same link.
+
+    What is averaged is what the link makes of the scores: probabilities, means, numbers. The result is mapped back, so
+    that this module stands where a single network could.
+
+    Parameters
+    ----------
+    members : sequence of nn.Module
+    link : {"identity", "softmax", "sigmoid", "exp"}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> MemberAverage([nn.Identity(), nn.Identity()], "softmax")(torch.log(torch.tensor([[0.25, 0.75]]))).exp()
+    tensor([[0.2500, 0.7500]])
+    """
+
+    def __init__(self, members: Sequence[nn.Module], link: Link) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.link = link
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scores (B, O) of the averaged prediction."""
+        return self.average(torch.stack([member(x) for member in self.members]))
+
+    def average(self, scores: Tensor) -> Tensor:
+        """Return the scores (..., O) that stand for the average over the first axis of ``scores``."""
+        if self.link == "identity":
+            return scores.mean(0)
+        count = float(len(scores))
+        if self.link == "exp":
+            return torch.logsumexp(scores, 0) - torch.log(torch.tensor(count, dtype=scores.dtype))
+        if self.link == "softmax":
+            return torch.logsumexp(functional.log_softmax(scores, -1), 0)
+        yes = torch.logsumexp(functional.logsigmoid(scores), 0)
+        return yes - torch.logsumexp(functional.logsigmoid(-scores), 0)

@@ -1,0 +1,95 @@
+"""Scores of rows from a fitted plain module, each row's bits its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sknnopt import activations
+from sknnopt._threads import single_thread
+from sknnopt.nn._ensemble import MemberAverage
+
+TILE = 32
+"""Rows a tile. Every product is over tiles, the last one filled up, so a row's scores do not depend on its neighbours."""
+
+TILES = 32
+"""Tiles that go through a network at once."""
+
+
+def predict_scores(module: nn.Module, x: Any, device: torch.device) -> np.ndarray:
+    """Return the scores of encoded rows.
+
+    Parameters
+    ----------
+    module : nn.Module
+        In eval mode, on `device`.
+    x : ndarray (n, ...) or CSR matrix (n, F)
+        Encoded rows, of the module's dtype.
+    device : torch.device
+
+    Returns
+    -------
+    ndarray (n, O)
+    """
+    forward = _forward(module)
+    parts = []
+    with single_thread(), torch.inference_mode():
+        for first in range(0, x.shape[0], TILE * TILES):
+            part = x[first : first + TILE * TILES]
+            part = part.toarray() if hasattr(part, "toarray") else part
+            rows = np.zeros((-(-len(part) // TILE) * TILE, *part.shape[1:]), dtype=part.dtype)
+            rows[: len(part)] = part
+            scores = forward(torch.from_numpy(rows).to(device))
+            parts.append(scores[: len(part)].cpu().numpy())
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _forward(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return what maps rows (T * TILE, ...) to scores (T * TILE, O)."""
+    if isinstance(module, MemberAverage):
+        members = [_forward(member) for member in module.members]
+        return lambda x: module.average(torch.stack([member(x) for member in members]))
+    if type(module) is nn.Sequential and all(type(layer) in _TILED for layer in module):
+        return lambda x: _tiled(module, x)
+    return lambda x: torch.cat([_plain(module, part) for part in x.split(TILE)])
+
+
+def _plain(module: nn.Module, x: Tensor) -> Tensor:
+    scores = module(x)
+    return scores.unsqueeze(1) if scores.ndim == 1 else scores
+
+
+def _tiled(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """Run a stack of layers feature-major, (T, F, TILE): a product a tile, each with the same shape."""
+    x = x.view(-1, TILE, x.shape[1]).transpose(1, 2)
+    for layer in layers:
+        x = _TILED[type(layer)](layer, x)
+    return x.transpose(1, 2).reshape(-1, x.shape[1])
+
+
+def _call(layer: nn.Module, x: Tensor) -> Tensor:
+    out: Tensor = layer(x)
+    return out
+
+
+def _linear(layer: nn.Module, x: Tensor) -> Tensor:
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    bias: Tensor = layer.bias  # type: ignore[assignment]
+    tiles = len(x)
+    return torch.baddbmm(bias.unsqueeze(1).expand(tiles, -1, 1), weight.expand(tiles, -1, -1), x)
+
+
+def _layer_norm(layer: nn.Module, x: Tensor) -> Tensor:
+    out: Tensor = layer(x.transpose(1, 2)).transpose(1, 2)
+    return out
+
+
+_TILED: dict[type[nn.Module], Callable[[nn.Module, Tensor], Tensor]] = {
+    nn.Linear: _linear,
+    nn.LayerNorm: _layer_norm,
+    nn.BatchNorm1d: _call,
+    nn.Dropout: _call,
+    **{type(make().module()): _call for make in activations.REGISTRY.values()},
+}

@@ -1,0 +1,106 @@
+"""What every optimizer offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._choices import Choice
+from .._compat import Interval
+
+__all__ = ["FRACTION", "NON_NEGATIVE", "POSITIVE", "Optimizer"]
+
+FRACTION = Interval(Real, 0, 1, closed="left")
+NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+POSITIVE = Interval(Real, 0, None, closed="neither")
+
+
+class Optimizer(Choice):
+    """Base of the optimizers; a new one needs `coefficients`, `init` and `update`.
+
+    One update serves a whole cohort: parameters, gradients and state are flat tensors of shape (K, P), one
+    row a member. Every number that may differ between members reaches `update` through `hyper`, as a (K, 1)
+    tensor made from each member's own `coefficients`; the object that `update` belongs to is one of the
+    members' and only its `structure` counts. `update` uses element-wise IEEE operations alone, so a member
+    gets the same bits in any cohort. Weight decay is decoupled and done by the caller.
+
+    Attributes
+    ----------
+    default_learning_rate, default_weight_decay : float
+        What the estimator's "auto" stands for.
+
+    Examples
+    --------
+    >>> from sknnopt.optimizers import Adam
+    >>> adam = Adam()
+    >>> w, g = torch.zeros(1, 3), torch.tensor([[1.0, -2.0, 0.0]])
+    >>> numbers = adam.coefficients(np.array([1.0]), np.array([0.1]))
+    >>> hyper = {name: torch.tensor(x, dtype=w.dtype).view(1, 1) for name, x in numbers.items()}
+    >>> adam.update(g, adam.init(w), w, hyper)
+    >>> w
+    tensor([[-0.1000,  0.1000,  0.0000]])
+    """
+
+    default_learning_rate: ClassVar[float] = 1e-3
+    default_weight_decay: ClassVar[float] = 0.0
+
+    @property
+    def stateful(self) -> bool:
+        """Whether anything but the parameters is carried from step to step."""
+        return True
+
+    def structure(self) -> tuple[Any, ...]:
+        """What members must have in common to share an update: the class, and flags that change its steps."""
+        return (type(self),)
+
+    def coefficients(self, step: np.ndarray, learning_rate: np.ndarray) -> dict[str, np.ndarray]:
+        """The numbers of `update`, for T steps of one member.
+
+        Parameters
+        ----------
+        step : ndarray of float64, shape (T,)
+            Whole numbers, the first step of training being 1.
+        learning_rate : ndarray of float64, shape (T,)
+
+        Returns
+        -------
+        dict of str to ndarray of float64, shape (T,)
+            With bias corrections folded in.
+        """
+        raise NotImplementedError
+
+    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+        """State before the first step, each tensor of the parameters' shape (K, P)."""
+        raise NotImplementedError
+
+    def update(
+        self,
+        gradients: Tensor,
+        state: Mapping[str, Tensor],
+        parameters: Tensor,
+        hyper: Mapping[str, Tensor],
+    ) -> None:
+        """One step, in place.
+
+        Parameters
+        ----------
+        gradients : Tensor of shape (K, P)
+            Overwritten.
+        state : mapping of str to Tensor of shape (K, P)
+            As `init` made it; updated.
+        parameters : Tensor of shape (K, P)
+            Updated.
+        hyper : mapping of str to Tensor of shape (K, 1)
+            This step's `coefficients` of every member.
+        """
+        raise NotImplementedError
+
+
+def zeros(parameters: Tensor, *names: str) -> dict[str, Tensor]:
+    """A zero tensor for each name."""
+    return {name: torch.zeros_like(parameters) for name in names}

@@ -1,0 +1,150 @@
+"""Norms of the weights."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from .._compat import Interval
+from ._base import Hyper, Regularizer, row_sums
+
+__all__ = ["L1", "L2", "ElasticNet"]
+
+
+def _add_l2(parameters: Tensor, mask: Tensor, strength: Tensor, out: Tensor) -> None:
+    out.addcmul_(parameters, strength * mask)
+
+
+def _shrink(parameters: Tensor, mask: Tensor, threshold: Tensor) -> None:
+    """``sign(w) max(|w| - t, 0)``, written as ``w - min(max(w, -t), t)``: exact zeros, and no branch."""
+    reach = threshold * mask
+    parameters.sub_(torch.clamp(parameters, -reach, reach))
+
+
+class L1(Regularizer):
+    """Lasso, ``strength |w|_1``, by soft thresholding: ``w = sign(w) max(|w| - learning_rate strength, 0)``.
+
+    The proximal step follows the optimizer's, so weights become exactly zero.
+
+    Parameters
+    ----------
+    strength : float, default=1e-4
+        In [0, inf).
+
+    References
+    ----------
+    Tibshirani, "Regression shrinkage and selection via the lasso", 1996; Beck and Teboulle, "A fast iterative
+    shrinkage-thresholding algorithm", 2009.
+
+    Examples
+    --------
+    >>> w = torch.tensor([[3.0, -0.5, 0.5]])
+    >>> L1().proximal(w, torch.tensor([1.0, 1.0, 0.0]), {"l1": torch.tensor([[1.0]])}, torch.tensor([[1.0]]))
+    >>> w
+    tensor([[2.0000, 0.0000, 0.5000]])
+    """
+
+    has_proximal = True
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "strength": [Interval(Real, 0, None, closed="left")]
+    }
+
+    def __init__(self, *, strength: float = 1e-4) -> None:
+        self.strength = strength
+
+    def strengths(self) -> dict[str, float]:
+        return {"l1": float(self.strength)}
+
+    def penalty(self, parameters: Tensor, mask: Tensor, hyper: Hyper) -> Tensor:
+        return row_sums(parameters.abs().mul_(mask)).mul_(hyper["l1"][:, 0])
+
+    def proximal(self, parameters: Tensor, mask: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
+        _shrink(parameters, mask, learning_rate * hyper["l1"])
+
+
+class L2(Regularizer):
+    """Ridge, ``strength / 2 |w|^2``, by its gradient ``strength w``.
+
+    It goes through the optimizer, where decoupled weight decay goes past it.
+
+    Parameters
+    ----------
+    strength : float, default=1e-4
+        In [0, inf).
+
+    References
+    ----------
+    Hoerl and Kennard, "Ridge regression: biased estimation for nonorthogonal problems", 1970; Krogh and
+    Hertz, "A simple weight decay can improve generalization", 1992.
+
+    Examples
+    --------
+    >>> L2().penalty(torch.tensor([[3.0, 4.0]]), torch.ones(2), {"l2": torch.tensor([[2.0]])})
+    tensor([25.])
+    """
+
+    has_gradient = True
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "strength": [Interval(Real, 0, None, closed="left")]
+    }
+
+    def __init__(self, *, strength: float = 1e-4) -> None:
+        self.strength = strength
+
+    def strengths(self) -> dict[str, float]:
+        return {"l2": float(self.strength)}
+
+    def penalty(self, parameters: Tensor, mask: Tensor, hyper: Hyper) -> Tensor:
+        return row_sums(parameters.square().mul_(mask)).mul_(hyper["l2"][:, 0] / 2)
+
+    def gradient(self, parameters: Tensor, mask: Tensor, hyper: Hyper, out: Tensor) -> None:
+        _add_l2(parameters, mask, hyper["l2"], out)
+
+
+class ElasticNet(Regularizer):
+    """Lasso and ridge, ``strength (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2)``.
+
+    The first part goes by soft thresholding, the second by its gradient.
+
+    Parameters
+    ----------
+    strength : float, default=1e-4
+        In [0, inf).
+    l1_ratio : float, default=0.5
+        In [0, 1]; 1 is L1 alone, 0 is L2 alone.
+
+    References
+    ----------
+    Zou and Hastie, "Regularization and variable selection via the elastic net", 2005.
+
+    Examples
+    --------
+    >>> ElasticNet(strength=1.0, l1_ratio=0.25).strengths()
+    {'l1': 0.25, 'l2': 0.75}
+    """
+
+    has_gradient = True
+    has_proximal = True
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "strength": [Interval(Real, 0, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(self, *, strength: float = 1e-4, l1_ratio: float = 0.5) -> None:
+        self.strength = strength
+        self.l1_ratio = l1_ratio
+
+    def strengths(self) -> dict[str, float]:
+        return {"l1": self.strength * self.l1_ratio, "l2": self.strength * (1 - self.l1_ratio)}
+
+    def penalty(self, parameters: Tensor, mask: Tensor, hyper: Hyper) -> Tensor:
+        return L1().penalty(parameters, mask, hyper) + L2().penalty(parameters, mask, hyper)
+
+    def gradient(self, parameters: Tensor, mask: Tensor, hyper: Hyper, out: Tensor) -> None:
+        _add_l2(parameters, mask, hyper["l2"], out)
+
+    def proximal(self, parameters: Tensor, mask: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
+        _shrink(parameters, mask, learning_rate * hyper["l1"])

@@ -1,0 +1,239 @@
+"""Schedules that only go down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .._compat import Interval, InvalidParameterError
+from ._base import FRACTION, POSITIVE, SHARE, Schedule, passed
+
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Exponential",
+    "InverseSqrt",
+    "Linear",
+    "MultiStep",
+    "Polynomial",
+    "Step",
+]
+
+
+class Constant(Schedule):
+    """The base learning rate all along, ``f(p) = 1``.
+
+    Examples
+    --------
+    >>> Constant()(np.array([0.0, 1.0]))
+    array([1., 1.])
+    """
+
+    def __call__(self, progress: np.ndarray) -> np.ndarray:
+        return np.ones_like(progress)
+
+
+class Step(Schedule):
+    """A drop after every period, ``f(p) = gamma^floor(p / period)``.
+
+    Parameters
+    ----------
+    period : float, default=0.3
+        In (0, 1].
+    gamma : float, default=0.1
+        Factor of each drop, in (0, 1].
+
+    References
+    ----------
+    He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016, section 3.4.
+
+    Examples
+    --------
+    >>> Step(period=0.5)(np.array([0.0, 0.4, 0.5]))
+    array([1. , 1. , 0.1])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"period": [SHARE], "gamma": [SHARE]}
+
+    def __init__(self, *, period: float = 0.3, gamma: float = 0.1) -> None:
+        self.period = period
+        self.gamma = gamma
+
+    def __call__(self, progress: np.ndarray) -> np.ndarray:
+        drops = np.floor(progress / self.period)
+        return self.gamma ** (drops + passed(progress, (drops + 1) * self.period))
+
+
+class MultiStep(Schedule):
+    """A drop at each milestone, ``f(p) = gamma^n`` where n milestones are reached.
+
+    Parameters
+    ----------
+    milestones : sequence of float, default=(0.5, 0.75)
+        Each in [0, 1].
+    gamma : float, default=0.1
+        Factor of each drop, in (0, 1].
+
+    References
+    ----------
+    He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016, section 4.2.
+
+    Examples
+    --------
+    >>> MultiStep()(np.array([0.0, 0.5, 0.75])).round(4)
+    array([1.  , 0.1 , 0.01])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"milestones": ["array-like"], "gamma": [SHARE]}
+
+    def __init__(self, *, milestones: Sequence[float] = (0.5, 0.75), gamma: float = 0.1) -> None:
+        self.milestones = milestones
+        self.gamma = gamma
+
+    def validate(self) -> None:
+        super().validate()
+        if not _all_in(self.milestones, FRACTION):
+            raise InvalidParameterError(
+                "The 'milestones' parameter of MultiStep must hold floats in the range [0.0, 1.0]."
+                f" Got {self.milestones!r} instead."
+            )
+
+    def __call__(self, progress: np.ndarray) -> np.ndarray:
+        reached = [passed(progress, milestone) for milestone in self.milestones]
+        return self.gamma ** np.sum(reached, axis=0, initial=0.0)
+
+
+def _all_in(values: Iterable[object], interval: Interval) -> bool:
+    return all(interval.is_satisfied_by(value) for value in values)
+
+
+class Exponential(Schedule):
+    """Exponential decay, ``f(p) = end_factor^p``.
+
+    Parameters
+    ----------
+    end_factor : float, default=0.01
+        Factor at the end, in (0, 1].
+
+    Examples
+    --------
+    >>> Exponential()(np.array([0.0, 0.5, 1.0]))
+    array([1.  , 0.1 , 0.01])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"end_factor": [SHARE]}
+
+    def __init__(self, *, end_factor: float = 0.01) -> None:
+        self.end_factor = end_factor
+
+    def __call__(self, progress: np.ndarray) -> np.ndarray:
+        return self.end_factor**progress
+
+
+class Polynomial(Schedule):
+    """Polynomial decay, ``f(p) = end_factor + (1 - end_factor) (1 - p)^power``.
+
+    Parameters
+    ----------
+    power : float, default=2.0
+        In (0, inf); 1 is linear.
+    end_factor : float, default=0.0
+        Factor at the end, in [0, 1].
+
+    Examples
+    --------
+    >>> Polynomial()(np.array([0.0, 0.5, 1.0]))
+    array([1.  , 0.25, 0.  ])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"power": [POSITIVE], "end_factor": [FRACTION]}
+
+    def __init__(self, *, power: float = 2.0, end_factor: float = 0.0) -> None:
+        self.power = power
+        self.end_factor = end_factor
+
+    def __call__(self, progress: np.ndarray) -> np.ndarray:
+        return self.end_factor + (1 - self.end_factor) * (1 - progress) ** self.power
+
+
+class Linear(Schedule):
+    """Linear decay, ``f(p) = 1 - (1 - end_factor) p``.
+
+    Parameters
+    ----------
+    end_factor : float, default=0.0
+        Factor at the end, in [0, 1].
+
+    Examples
+    --------
+    >>> Linear()(np.array([0.0, 0.25, 1.0]))
+    array([1.  , 0.75, 0.  ])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"end_factor": [FRACTION]}
+
+    def __init__(self, *, end_factor: float = 0.0) -> None:
+        self.end_factor = end_factor
+
+    def __call__(self, progress: np.ndarray) -> np.ndarray:
+        return 1 - (1 - self.end_factor) * progress
+
+
+class Cosine(Schedule):
+    """Half a cosine, ``f(p) = end_factor + (1 - end_factor) (1 + cos(pi p)) / 2``.
+
+    Parameters
+    ----------
+    end_factor : float, default=0.0
+        Factor at the end, in [0, 1].
+
+    References
+    ----------
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017, eq. 5.
+
+    Examples
+    --------
+    >>> Cosine()(np.array([0.0, 0.5, 1.0]))
+    array([1. , 0.5, 0. ])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"end_factor": [FRACTION]}
+
+    def __init__(self, *, end_factor: float = 0.0) -> None:
+        self.end_factor = end_factor
+
+    def __call__(self, progress: np.ndarray) -> np.ndarray:
+        return self.end_factor + (1 - self.end_factor) * (1 + np.cos(np.pi * progress)) / 2
+
+
+class InverseSqrt(Schedule):
+    """Decay with the inverse square root, ``f(p) = sqrt(timescale / (timescale + p))``.
+
+    Parameters
+    ----------
+    timescale : float, default=0.1
+        Fraction of training after which the factor is ``sqrt(1 / 2)``, in (0, inf). A warm-up as long as this
+        gives the paper's curve.
+
+    References
+    ----------
+    Vaswani et al., "Attention is all you need", 2017, eq. 3.
+
+    Examples
+    --------
+    >>> InverseSqrt()(np.array([0.0, 0.3]))
+    array([1. , 0.5])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "timescale": [Interval(Real, 0, None, closed="neither")]
+    }
+
+    def __init__(self, *, timescale: float = 0.1) -> None:
+        self.timescale = timescale
+
+    def __call__(self, progress: np.ndarray) -> np.ndarray:
+        return np.sqrt(self.timescale / (self.timescale + progress))
