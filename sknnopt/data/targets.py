@@ -199,11 +199,12 @@ class RegressionTarget:
             return self
         weights = np.ones(len(values)) if sample_weight is None else sample_weight
         values, weights = values[weights > 0], weights[weights > 0, None]
-        mean = (values * weights).sum(axis=0) / weights.sum()
-        deviation = np.sqrt((weights * (values - mean) ** 2).sum(axis=0) / weights.sum())
-        varies = (values.min(axis=0) < values.max(axis=0)) & (deviation > 0)
-        self.mean_ = np.where(varies, mean, values[0])
-        self.scale_ = np.where(varies, deviation, 1.0)
+        low, spread = values.min(axis=0), np.ptp(values, axis=0)
+        within = (values - low) / np.where(spread > 0, spread, 1.0)
+        mean = (within * weights).sum(axis=0) / weights.sum()
+        deviation = np.sqrt((weights * (within - mean) ** 2).sum(axis=0) / weights.sum())
+        self.mean_ = low + spread * mean
+        self.scale_ = np.where(spread > 0, spread * deviation, 1.0)
         return self
 
     def encode(self, y: Any) -> NDArray[Any]:
@@ -235,7 +236,7 @@ class RegressionTarget:
 
 
 def _check_numbers(y: Any) -> NDArray[np.float64]:
-    values = check_array(y, dtype=np.float64, ensure_2d=False, ensure_all_finite=True, input_name="y")
+    values = check_array(y, dtype="numeric", ensure_2d=False, ensure_all_finite=True, input_name="y")
     if values.ndim == 2 and values.shape[1] == 1:
         values = column_or_1d(values, warn=True)
     return np.asarray(values if values.ndim == 2 else values[:, None], dtype=np.float64)

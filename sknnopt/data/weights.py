@@ -57,9 +57,9 @@ def check_weights(
         raise ValueError("sample_weight must contain at least one non-zero number, but all are zero.")
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
     if class_weight is not None and y is not None:
-        for labels, weight in _by_label(class_weight, np.asarray(y)):
-            of_row = _class_weights(weight, labels, classes if np.ndim(y) == 1 else None, weights)
-            weights = weights * of_row
+        known = classes if np.ndim(y) == 1 else None
+        each = [_class_weights(one, labels, known, weights) for labels, one in _by_label(class_weight, y)]
+        weights = weights * np.prod(each, axis=0)
         if not weights.any():
             raise ValueError("class_weight leaves no row with a sample_weight above zero.")
     return np.asarray(weights)

@@ -104,16 +104,15 @@ class Cohort:
 
     def train(self) -> list[Result]:
         """Train every member to its end; results come in the order of the jobs."""
-        observed = [(k, member) for k, member in enumerate(self.members) if member.job.observer is not None]
         try:
-            for k, member in observed:
+            for k, member in enumerate(self.members):
                 member.watch(*self._views(k))
             self._retire()
             while self.members:
                 self._epoch()
                 self._retire()
         finally:
-            for _, member in observed:
+            for member in self._in_order:
                 member.unwatch()
         return [self._results[id(member)] for member in self._in_order]
 
@@ -193,8 +192,10 @@ class Cohort:
         """Let finished members leave; the others move together."""
         if not any(member.finished for member in self.members):
             return
-        for member, best in zip(self.members, self._best, strict=True):
+        for k, member in enumerate(self.members):
             if member.finished:
+                member.unwatch()
+                best = self._snapshot(k) if member.ends_as_observed else self._best[k]
                 self._results[id(member)] = self._result(member, best)
         stay = [k for k, member in enumerate(self.members) if not member.finished]
         self.members = [self.members[k] for k in stay]

@@ -146,6 +146,13 @@ class Member:
             self.job.observer.train_begin(self.module)
 
     def unwatch(self) -> None:
-        """End to be observed."""
+        """End to be observed; a second call does nothing."""
         if self.job.observer is not None and self.module is not None:
+            self.module = None
             self.job.observer.train_end()
+
+    @property
+    def ends_as_observed(self) -> bool:
+        """Whether the weights to keep are those that the observer leaves, not those of the best epoch."""
+        stops = self.job.validation is not None and self.job.validation.stop
+        return self.job.observer is not None and not stops and self.diverged is None

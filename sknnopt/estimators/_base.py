@@ -2,6 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import nn
 from sknnopt import losses
 from sknnopt._compat import InvalidParameterError
 from sknnopt.data import ClassTarget, RegressionTarget, TableEncoder, check_weights
-from sknnopt.engine import Job, Validation, train
+from sknnopt.engine import Job, Observer, SkorchObserver, Validation, check_callbacks, make_net, train
 from sknnopt.estimators._data import (
     AUTO_STOPPING_ROWS,
     Prepared,
@@ -86,6 +87,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
             raise InvalidParameterError(
                 with_hint(error, self._parameter_constraints, self.get_params(deep=False))
             ) from None
+        check_callbacks(self.callbacks)
 
     def fit(
         self,
@@ -230,12 +232,21 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
                 validation=self._validation(prepared),
                 progress=progress[k],
                 keep_progress=keep,
+                observer=self._observer(prepared),
             )
             for k, (network, seed) in enumerate(zip(networks, seeds, strict=True))
         ]
         results = train(jobs)
         self._warn_of_divergence(results)
         self._keep(jobs, results, keep=keep, history=history or [])
+
+    def _observer(self, prepared: Prepared) -> Observer | None:
+        if self.callbacks:
+            make = partial(make_net, loss=self.loss_, n_classes=self._n_classes(), callbacks=self.callbacks)
+            return SkorchObserver(
+                make, prepared.table, prepared.rows, prepared.held_out, prepared.held_out_rows
+            )
+        return None
 
     def _shallow(self) -> dict[str, Any]:
         out: dict[str, Any] = self.get_params(deep=False)

@@ -40,10 +40,10 @@ class Prepared:
 
 def check_two_dimensional(X: Any, *, allow_nd: bool = False) -> None:
     """Raise sklearn's own error for data that are not a table."""
-    ndim = getattr(X, "ndim", None)
-    if ndim is None:
-        ndim = 2 if hasattr(X, "shape") or hasattr(X, "columns") else np.ndim(X)
-    if ndim != 2 and not (allow_nd and ndim > 2):
+    shape = getattr(X, "shape", None)
+    if shape is None and not hasattr(X, "columns"):
+        shape = np.asarray(X, dtype=object).shape if isinstance(X, list | tuple) else np.shape(np.asarray(X))
+    if shape is not None and len(shape) != 2 and not (allow_nd and len(shape) > 2):
         check_array(X, dtype=None, ensure_all_finite=False)
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet
 from torch import nn
 
-from sknnopt.engine import Job, Progress, Result
+from sknnopt.engine import Job, Progress, Result, SkorchObserver, make_net, record_epoch
 from sknnopt.nn import MemberAverage, Network, load_member
 
 
@@ -36,7 +38,7 @@ class FittedMixin:
         """Set the fitted attributes."""
         survivors = [(job, result) for job, result in zip(jobs, results, strict=True) if result.best_epoch >= 0]
         modules = [_module(job, result) for job, result in survivors]
-        module = modules[0] if len(modules) == 1 else MemberAverage(modules, _link(self.loss_, self.target_.kind))
+        module = modules[0] if len(modules) == 1 else MemberAverage(modules, self.loss_.link)
         self.module_: nn.Module = module.eval()
         self.history_ = history + _mean_history([result.history for _, result in survivors])
         self.n_iter_ = len(self.history_)
@@ -50,7 +52,33 @@ class FittedMixin:
         self.__dict__.pop("_progress", None)
         self.__dict__.pop("_net", None)
         if keep:
-            self._progress = [result.progress for result in results]
+            self._progress = [result.progress for _, result in survivors]
+        observers = [job.observer for job, _ in survivors]
+        if len(observers) == 1 and isinstance(observers[0], SkorchObserver) and observers[0].net is not None:
+            self._net = observers[0].net
+            self._net.module = self._net.module_ = self.module_
+
+    @property
+    def net_(self) -> NeuralNet:
+        """A fitted skorch net that holds ``module_`` and the history; it takes encoded rows."""
+        if "_net" not in self.__dict__:
+            check_is_fitted(self)
+            net = make_net(self.module_, self.loss_, self._n_classes())
+            for record in self.history_:
+                net.history.new_epoch()
+                record_epoch(net, record)
+            self._net = net
+        return self._net
+
+    def _n_classes(self) -> int | None:
+        return self.target_.n_outputs_ if "classification" in self.loss_.tasks else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what can be made again."""
+        state = dict(super().__getstate__())  # type: ignore[misc]
+        if not self.callbacks:
+            state.pop("_net", None)
+        return state
 
     @property
     def loss_curve_(self) -> list[float]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sknnopt import losses
@@ -147,8 +148,12 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         Raises
         ------
         ValueError
-            If `y` has a class that the first call did not name.
+            If `y` has a class that the first call did not name, or `classes` are not those of the first call.
         """
+        if classes is not None and hasattr(self, "module_") and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
+            )
         return self._partial_fit(X, y, classes, sample_weight)
 
     def _new_target(self, y: Any, weight: Any, classes: Any) -> ClassTarget:
@@ -193,6 +198,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         -------
         ndarray of shape (n_samples,), or (n_samples, n_labels) of 0 and 1
         """
+        check_is_fitted(self)
         return self.target_.decode(self.predict_proba(X))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:

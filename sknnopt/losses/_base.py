@@ -32,6 +32,8 @@ class Loss(Choice):
         What the loss can be used for.
     scales_target : bool
         Whether a regression target is standardised before this loss sees it.
+    link : {"identity", "softmax", "sigmoid", "exp"}
+        What `predict` applies; members' predictions are averaged behind it.
     smooths : bool
         Whether the three calls take the keyword ``smoothing``, a tensor of shape (K, 1) with each member's
         label smoothing in [0, 1], or None.
@@ -60,6 +62,7 @@ class Loss(Choice):
         return False
 
     smooths: ClassVar[bool] = False
+    link: Link = "identity"
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Loss of every row.
@@ -102,7 +105,15 @@ class Loss(Choice):
 
     def predict(self, output: Tensor) -> Tensor:
         """Inverse link, (K, O, B) to (K, O, B): probabilities, or the predicted number."""
-        return output
+        match self.link:
+            case "softmax":
+                return torch.softmax(output, 1)
+            case "sigmoid":
+                return torch.sigmoid(output)
+            case "exp":
+                return torch.exp(output)
+            case _:
+                return output
 
     def check_target(self, y: np.ndarray) -> None:
         """Refuse a target that the loss is not defined for.
@@ -141,7 +152,7 @@ class FunctionLoss(Loss):
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor], *, link: Link = "identity") -> None:
         self.function = function
-        self.link: Link = link
+        self.link = link
 
     @property
     def tasks(self) -> frozenset[str]:
@@ -154,14 +165,3 @@ class FunctionLoss(Loss):
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         return self.function(output, target)
-
-    def predict(self, output: Tensor) -> Tensor:
-        match self.link:
-            case "softmax":
-                return torch.softmax(output, 1)
-            case "sigmoid":
-                return torch.sigmoid(output)
-            case "exp":
-                return torch.exp(output)
-            case _:
-                return output

@@ -34,6 +34,7 @@ class CrossEntropy(Loss):
 
     tasks = frozenset({"classification"})
     smooths = True
+    link = "softmax"
 
     def __call__(self, output: Tensor, target: Tensor, *, smoothing: Tensor | None = None) -> Tensor:
         return self._value(torch.log_softmax(output, 1), target.unsqueeze(1), smoothing)
@@ -61,9 +62,6 @@ class CrossEntropy(Loss):
             out.scatter_add_(1, index, (share - 1).expand_as(index)).sub_(share / out.shape[1])
         return value, out
 
-    def predict(self, output: Tensor) -> Tensor:
-        return torch.softmax(output, 1)
-
 
 class SigmoidCrossEntropy(Loss):
     """Binary cross entropy of each label, summed: ``sum_l softplus(o_l) - q_l o_l``, each label by itself.
@@ -86,6 +84,7 @@ class SigmoidCrossEntropy(Loss):
 
     tasks = frozenset({"multilabel"})
     smooths = True
+    link = "sigmoid"
 
     def __call__(self, output: Tensor, target: Tensor, *, smoothing: Tensor | None = None) -> Tensor:
         q = self._smooth(target, smoothing)
@@ -106,6 +105,3 @@ class SigmoidCrossEntropy(Loss):
         q = self._smooth(target, smoothing)
         value = self(output, q)
         return value, torch.sigmoid(output, out=out).sub_(q)
-
-    def predict(self, output: Tensor) -> Tensor:
-        return torch.sigmoid(output)

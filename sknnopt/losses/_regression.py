@@ -127,6 +127,7 @@ class Poisson(_RegressionLoss):
     ValueError: loss='poisson' requires non-negative y and sum(y) > 0.
     """
 
+    link = "exp"
     scales_target = False
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
@@ -136,9 +137,6 @@ class Poisson(_RegressionLoss):
         value = self(output, target)
         torch.exp(output, out=out)
         return value, out.sub_(target).div_(out.shape[1])
-
-    def predict(self, output: Tensor) -> Tensor:
-        return torch.exp(output)
 
     def check_target(self, y: np.ndarray) -> None:
         if (y < 0).any() or (y.sum(0) <= 0).any():

@@ -1,9 +1,9 @@
 """Penalties on weights.
 
-Here K members have flat parameters of shape (K, P). `mask`, of shape (P,), is 1 on weights and 0 on biases,
-normalisation parameters and padding, none of which is ever penalised. Strengths reach every method through
-`hyper`, as (K, 1) tensors made from each member's own `strengths`; of the object itself only its `structure`
-counts.
+Here K members have flat weights of shape (K, P): weights alone and zeros of padding, which every penalty
+leaves at zero. Biases and normalisation parameters are never penalised and not given. Strengths reach every
+method through `hyper`, as (K, 1) tensors made from each member's own `strengths`; of the object only its
+`structure` counts.
 """
 
 from __future__ import annotations

@@ -66,17 +66,17 @@ class Regularizer(Choice):
         """The numbers that may differ between members."""
         raise NotImplementedError
 
-    def penalty(self, parameters: Tensor, mask: Tensor, hyper: Hyper) -> Tensor:
+    def penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
         """What is added to each member's loss, of shape (K,); for the record, not for training."""
         return parameters.new_zeros(len(parameters))
 
-    def gradient(self, parameters: Tensor, mask: Tensor, hyper: Hyper, out: Tensor) -> None:
+    def gradient(self, parameters: Tensor, hyper: Hyper, out: Tensor) -> None:
         """Add the penalty's gradient to `out`, of shape (K, P)."""
 
-    def proximal(self, parameters: Tensor, mask: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
+    def proximal(self, parameters: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
         """Replace the parameters, after a step, by their proximal point; `learning_rate` is (K, 1)."""
 
-    def project(self, parameters: Tensor, mask: Tensor, hyper: Hyper) -> None:
+    def project(self, parameters: Tensor, hyper: Hyper) -> None:
         """Move the parameters, after a step, to the nearest allowed ones."""
 
 
@@ -166,20 +166,20 @@ class Sum(Regularizer):
             prefix = f"{i}_"
             yield term, {key.removeprefix(prefix): x for key, x in hyper.items() if key.startswith(prefix)}
 
-    def penalty(self, parameters: Tensor, mask: Tensor, hyper: Hyper) -> Tensor:
-        total = super().penalty(parameters, mask, hyper)
+    def penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
+        total = super().penalty(parameters, hyper)
         for term, own in self._each(hyper):
-            total += term.penalty(parameters, mask, own)
+            total += term.penalty(parameters, own)
         return total
 
-    def gradient(self, parameters: Tensor, mask: Tensor, hyper: Hyper, out: Tensor) -> None:
+    def gradient(self, parameters: Tensor, hyper: Hyper, out: Tensor) -> None:
         for term, own in self._each(hyper):
-            term.gradient(parameters, mask, own, out)
+            term.gradient(parameters, own, out)
 
-    def proximal(self, parameters: Tensor, mask: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
+    def proximal(self, parameters: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
         for term, own in self._each(hyper):
-            term.proximal(parameters, mask, own, learning_rate)
+            term.proximal(parameters, own, learning_rate)
 
-    def project(self, parameters: Tensor, mask: Tensor, hyper: Hyper) -> None:
+    def project(self, parameters: Tensor, hyper: Hyper) -> None:
         for term, own in self._each(hyper):
-            term.project(parameters, mask, own)
+            term.project(parameters, own)

@@ -14,14 +14,13 @@ from ._base import Hyper, Regularizer, row_sums
 __all__ = ["L1", "L2", "ElasticNet"]
 
 
-def _add_l2(parameters: Tensor, mask: Tensor, strength: Tensor, out: Tensor) -> None:
-    out.addcmul_(parameters, strength * mask)
+def _add_l2(parameters: Tensor, strength: Tensor, out: Tensor) -> None:
+    out.addcmul_(parameters, strength)
 
 
-def _shrink(parameters: Tensor, mask: Tensor, threshold: Tensor) -> None:
+def _shrink(parameters: Tensor, threshold: Tensor) -> None:
     """``sign(w) max(|w| - t, 0)``, written as ``w - min(max(w, -t), t)``: exact zeros, and no branch."""
-    reach = threshold * mask
-    parameters.sub_(torch.clamp(parameters, -reach, reach))
+    parameters.sub_(torch.clamp(parameters, -threshold, threshold))
 
 
 class L1(Regularizer):
@@ -42,9 +41,9 @@ class L1(Regularizer):
     Examples
     --------
     >>> w = torch.tensor([[3.0, -0.5, 0.5]])
-    >>> L1().proximal(w, torch.tensor([1.0, 1.0, 0.0]), {"l1": torch.tensor([[1.0]])}, torch.tensor([[1.0]]))
+    >>> L1().proximal(w, {"l1": torch.tensor([[1.0]])}, learning_rate=torch.tensor([[1.0]]))
     >>> w
-    tensor([[2.0000, 0.0000, 0.5000]])
+    tensor([[2., 0., 0.]])
     """
 
     has_proximal = True
@@ -58,11 +57,11 @@ class L1(Regularizer):
     def strengths(self) -> dict[str, float]:
         return {"l1": float(self.strength)}
 
-    def penalty(self, parameters: Tensor, mask: Tensor, hyper: Hyper) -> Tensor:
-        return row_sums(parameters.abs().mul_(mask)).mul_(hyper["l1"][:, 0])
+    def penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
+        return row_sums(parameters.abs()).mul_(hyper["l1"][:, 0])
 
-    def proximal(self, parameters: Tensor, mask: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
-        _shrink(parameters, mask, learning_rate * hyper["l1"])
+    def proximal(self, parameters: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
+        _shrink(parameters, learning_rate * hyper["l1"])
 
 
 class L2(Regularizer):
@@ -82,7 +81,7 @@ class L2(Regularizer):
 
     Examples
     --------
-    >>> L2().penalty(torch.tensor([[3.0, 4.0]]), torch.ones(2), {"l2": torch.tensor([[2.0]])})
+    >>> L2().penalty(torch.tensor([[3.0, 4.0]]), {"l2": torch.tensor([[2.0]])})
     tensor([25.])
     """
 
@@ -97,11 +96,11 @@ class L2(Regularizer):
     def strengths(self) -> dict[str, float]:
         return {"l2": float(self.strength)}
 
-    def penalty(self, parameters: Tensor, mask: Tensor, hyper: Hyper) -> Tensor:
-        return row_sums(parameters.square().mul_(mask)).mul_(hyper["l2"][:, 0] / 2)
+    def penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
+        return row_sums(parameters.square()).mul_(hyper["l2"][:, 0] / 2)
 
-    def gradient(self, parameters: Tensor, mask: Tensor, hyper: Hyper, out: Tensor) -> None:
-        _add_l2(parameters, mask, hyper["l2"], out)
+    def gradient(self, parameters: Tensor, hyper: Hyper, out: Tensor) -> None:
+        _add_l2(parameters, hyper["l2"], out)
 
 
 class ElasticNet(Regularizer):
@@ -140,11 +139,11 @@ class ElasticNet(Regularizer):
     def strengths(self) -> dict[str, float]:
         return {"l1": self.strength * self.l1_ratio, "l2": self.strength * (1 - self.l1_ratio)}
 
-    def penalty(self, parameters: Tensor, mask: Tensor, hyper: Hyper) -> Tensor:
-        return L1().penalty(parameters, mask, hyper) + L2().penalty(parameters, mask, hyper)
+    def penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
+        return L1().penalty(parameters, hyper) + L2().penalty(parameters, hyper)
 
-    def gradient(self, parameters: Tensor, mask: Tensor, hyper: Hyper, out: Tensor) -> None:
-        _add_l2(parameters, mask, hyper["l2"], out)
+    def gradient(self, parameters: Tensor, hyper: Hyper, out: Tensor) -> None:
+        _add_l2(parameters, hyper["l2"], out)
 
-    def proximal(self, parameters: Tensor, mask: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
-        _shrink(parameters, mask, learning_rate * hyper["l1"])
+    def proximal(self, parameters: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
+        _shrink(parameters, learning_rate * hyper["l1"])

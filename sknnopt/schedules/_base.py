@@ -82,7 +82,8 @@ class FunctionSchedule(Schedule):
         self.function = function
 
     def __call__(self, progress: np.ndarray) -> np.ndarray:
-        return np.vectorize(self.function, otypes=[np.float64])(progress)
+        factors: np.ndarray = np.vectorize(self.function, otypes=[np.float64])(progress)
+        return factors
 
 
 def passed(progress: np.ndarray, position: float | np.ndarray) -> np.ndarray:
@@ -93,7 +94,7 @@ def passed(progress: np.ndarray, position: float | np.ndarray) -> np.ndarray:
     >>> passed(np.array([0.2, 0.3]), 0.1 + 0.2)
     array([False,  True])
     """
-    return progress >= np.asarray(position) - _ROUNDING
+    return np.greater_equal(progress, np.asarray(position) - _ROUNDING)
 
 
 def with_warmup(
@@ -113,8 +114,8 @@ def with_warmup(
     progress : ndarray of float64, shape (T,)
         Steps done before each step, as a fraction of all steps.
     step : float, optional
-        One step as a fraction of all steps; by default what lies between the first two of `progress`, or 1
-        where there is one only.
+        One step as a fraction of all steps; by default what lies between the first two of `progress`, or a
+        hundredth of the warm-up where there is one only.
 
     Returns
     -------
@@ -129,7 +130,7 @@ def with_warmup(
     if warmup <= 0:
         return schedule(progress)
     if step is None:
-        step = float(progress[1] - progress[0]) if len(progress) > 1 else 1.0
+        step = float(progress[1] - progress[0]) if len(progress) > 1 else warmup / 100
     rise = np.minimum((progress + step) / warmup, 1.0) * schedule(np.zeros(1))
     if warmup >= 1:
         return rise

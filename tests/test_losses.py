@@ -1,0 +1,235 @@
+"""Every loss against torch or sklearn, every hand-written gradient against autograd."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import log_loss, mean_absolute_error, mean_pinball_loss, mean_squared_error
+from torch import nn
+from torch.nn import functional as F
+
+from sknnopt import losses
+from sknnopt.losses import CrossEntropy, FunctionLoss, Huber, Loss, Poisson, Quantile, SigmoidCrossEntropy
+
+MEMBERS, OUTPUTS, ROWS = 3, 5, 37
+TASKS = ("classification", "multilabel", "regression")
+NAMED = [(name, losses.get(name, task=task), task) for task in TASKS for name in losses.names(task)]
+SMOOTHING = torch.tensor([[0.0], [0.1], [0.7]], dtype=torch.float64)
+CASES = [(loss, task, {}) for _, loss, task in NAMED]
+CASES += [(loss, task, {"smoothing": SMOOTHING}) for _, loss, task in NAMED if loss.smooths]
+CASES += [(Huber(delta=0.3), "regression", {}), (Quantile(quantile=0.9), "regression", {})]
+every = pytest.mark.parametrize(
+    ("loss", "task", "extra"),
+    CASES,
+    ids=[f"{loss!r}-{'smooth' if extra else task}" for loss, task, extra in CASES],
+)
+
+
+def problem(task, dtype=torch.float64, n_outputs=OUTPUTS):
+    generator = torch.Generator().manual_seed(0)
+    output = torch.randn(MEMBERS, n_outputs, ROWS, generator=generator, dtype=dtype) * 2
+    if task == "classification":
+        return output, torch.randint(n_outputs, (MEMBERS, ROWS), generator=generator)
+    if task == "multilabel":
+        return output, torch.randint(2, (MEMBERS, n_outputs, ROWS), generator=generator).to(dtype)
+    return output, torch.rand(MEMBERS, n_outputs, ROWS, generator=generator, dtype=dtype) * 4
+
+
+def by_autograd(loss, output, target, extra):
+    leaf = output.clone().requires_grad_()
+    loss(leaf, target, **extra).sum().backward()
+    return leaf.grad
+
+
+@every
+def test_gradient_is_autograds(loss, task, extra):
+    output, target = problem(task)
+    expected = by_autograd(loss, output, target, extra)
+    torch.testing.assert_close(loss.gradient(output, target, **extra), expected)
+
+
+@every
+@pytest.mark.parametrize("layout", ["contiguous", "padded", "in place"])
+def test_value_and_gradient(loss, task, extra, layout):
+    output, target = problem(task)
+    value, gradient = loss(output, target, **extra), loss.gradient(output, target, **extra)
+    out = {
+        "contiguous": torch.empty_like(output),
+        "padded": torch.empty(MEMBERS, OUTPUTS * ROWS + 11, dtype=output.dtype)[:, : OUTPUTS * ROWS].view(
+            MEMBERS, OUTPUTS, ROWS
+        ),
+        "in place": output.clone(),
+    }[layout]
+    given = out if layout == "in place" else output
+    got, same = loss.value_and_gradient(given, target, out, **extra)
+    assert same is out
+    assert got.shape == (MEMBERS, ROWS)
+    torch.testing.assert_close(got, value)
+    torch.testing.assert_close(out, gradient)
+
+
+@every
+def test_same_bits_alone(loss, task, extra):
+    output, target = problem(task, torch.float32)
+    extra = {key: value.float() for key, value in extra.items()}
+    value, gradient = loss.value_and_gradient(output, target, torch.empty_like(output), **extra)
+    for k in range(MEMBERS):
+        own = {key: x[k : k + 1] for key, x in extra.items()}
+        alone = loss.value_and_gradient(
+            output[k : k + 1].clone(), target[k : k + 1].clone(), torch.empty(1, OUTPUTS, ROWS), **own
+        )
+        assert torch.equal(alone[0][0], value[k])
+        assert torch.equal(alone[1][0], gradient[k])
+
+
+def test_cross_entropy_is_torchs_and_sklearns():
+    output, target = problem("classification")
+    loss = CrossEntropy()
+    torch.testing.assert_close(loss(output, target), F.cross_entropy(output, target, reduction="none"))
+    probabilities = loss.predict(output)
+    torch.testing.assert_close(probabilities, F.softmax(output, 1))
+    for k in range(MEMBERS):
+        expected = log_loss(target[k], probabilities[k].T, labels=range(OUTPUTS))
+        assert loss(output, target)[k].mean().item() == pytest.approx(expected)
+
+
+def test_label_smoothing_is_torchs_per_member():
+    output, target = problem("classification")
+    value = CrossEntropy()(output, target, smoothing=SMOOTHING)
+    for k in range(MEMBERS):
+        reference = nn.CrossEntropyLoss(reduction="none", label_smoothing=SMOOTHING[k].item())
+        torch.testing.assert_close(value[k], reference(output[k].T, target[k]))
+
+
+def test_label_smoothing_of_labels_moves_the_target():
+    output, target = problem("multilabel")
+    value = SigmoidCrossEntropy()(output, target, smoothing=SMOOTHING)
+    for k in range(MEMBERS):
+        s = SMOOTHING[k].item()
+        moved = (1 - s) * target[k] + s / 2
+        expected = F.binary_cross_entropy(torch.sigmoid(output[k]), moved, reduction="none").sum(0)
+        torch.testing.assert_close(value[k], expected)
+
+
+def test_extreme_scores_stay_finite():
+    output = torch.tensor([[[200.0, -200.0], [-200.0, 200.0]]])
+    value, gradient = CrossEntropy().value_and_gradient(output, torch.tensor([[1, 1]]), torch.empty(1, 2, 2))
+    torch.testing.assert_close(value, torch.tensor([[400.0, 0.0]]))
+    torch.testing.assert_close(gradient, torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]]))
+
+
+@pytest.mark.parametrize(
+    ("loss", "reference"),
+    [
+        (losses.get("mse", task="regression"), mean_squared_error),
+        (losses.get("mae", task="regression"), mean_absolute_error),
+        (Quantile(quantile=0.2), lambda t, o: mean_pinball_loss(t, o, alpha=0.2)),
+        (Huber(delta=0.5), lambda t, o: nn.HuberLoss(delta=0.5)(torch.tensor(o), torch.tensor(t)).item()),
+        (Poisson(), lambda t, o: nn.PoissonNLLLoss()(torch.tensor(o), torch.tensor(t)).item()),
+    ],
+)
+def test_regression_losses_are_means_over_outputs(loss, reference):
+    output, target = problem("regression")
+    for k in range(MEMBERS):
+        expected = reference(target[k].T.numpy(), output[k].T.numpy())
+        assert loss(output, target)[k].mean().item() == pytest.approx(expected)
+
+
+def test_multilabel_loss_is_the_sum_over_labels():
+    output, target = problem("multilabel")
+    expected = F.binary_cross_entropy_with_logits(output, target, reduction="none").sum(1)
+    torch.testing.assert_close(SigmoidCrossEntropy()(output, target), expected)
+
+
+def test_links():
+    output, _ = problem("regression")
+    torch.testing.assert_close(Poisson().predict(output), output.exp())
+    torch.testing.assert_close(SigmoidCrossEntropy().predict(output), torch.sigmoid(output))
+    assert losses.get("huber", task="regression").predict(output) is output
+
+
+def test_a_tie_of_the_pinball_loss_has_sklearns_gradient():
+    tie = torch.zeros(1, 1, 1)
+    assert Quantile(quantile=0.3).gradient(tie, tie).item() == pytest.approx(-0.3)
+
+
+@pytest.mark.parametrize("y", [[1.0, -1.0], [0.0, 0.0]])
+def test_poisson_refuses_what_has_no_likelihood(y):
+    with pytest.raises(ValueError, match="requires non-negative y"):
+        Poisson().check_target(np.array(y))
+    Poisson().check_target(np.array([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_auto(task):
+    kinds = {
+        "classification": CrossEntropy,
+        "multilabel": SigmoidCrossEntropy,
+        "regression": losses.SquaredError,
+    }
+    assert type(losses.get("auto", task=task)) is kinds[task]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task_has_its_names_and_all_have_all(task):
+    assert set(losses.names(task)) <= set(losses.names())
+    assert set(losses.names()) == {name for t in TASKS for name in losses.names(t)}
+    assert all(task in losses.get(name, task=task).tasks for name in losses.names(task))
+
+
+def test_the_wrong_task_is_explained():
+    with pytest.raises(
+        ValueError, match="'mse', which is for regression targets; for classification choose from"
+    ):
+        losses.get("mse", task="classification")
+    with pytest.raises(ValueError, match=r"Huber\(\), which is for regression targets"):
+        losses.get(Huber(), task="multilabel")
+    with pytest.raises(ValueError, match="Did you mean 'huber'"):
+        losses.get("hubert", task="regression")
+
+
+def test_scaling_of_the_target():
+    assert {
+        name for name in losses.names("regression") if not losses.get(name, task="regression").scales_target
+    } == {"poisson"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_function_gets_the_tasks_link(task):
+    output, target = problem(task)
+    reference = losses.get("auto", task=task)
+    loss = losses.get(reference.__call__, task=task)
+    assert isinstance(loss, FunctionLoss)
+    assert loss.tasks == {task}
+    assert loss.scales_target == (task == "regression")
+    torch.testing.assert_close(loss.predict(output), reference.predict(output))
+    torch.testing.assert_close(loss.gradient(output, target), reference.gradient(output, target))
+
+
+def test_an_exponential_link_leaves_the_target_alone():
+    loss = losses.get(FunctionLoss(lambda o, t: (o.exp() - t * o).mean(1), link="exp"), task="regression")
+    output, target = problem("regression")
+    assert not loss.scales_target
+    torch.testing.assert_close(loss.predict(output), Poisson().predict(output))
+    torch.testing.assert_close(loss.gradient(output, target), Poisson().gradient(output, target))
+
+
+def test_a_new_loss_is_one_function():
+    class Cubic(Loss):
+        tasks = frozenset({"regression"})
+
+        def __call__(self, output, target):
+            return (output - target).abs().pow(3).mean(1)
+
+    output, target = problem("regression")
+    difference = output - target
+    with torch.no_grad():
+        gradient = losses.get(Cubic(), task="regression").gradient(output, target)
+    torch.testing.assert_close(gradient, 3 * difference * difference.abs() / OUTPUTS)
+
+
+@pytest.mark.parametrize(
+    "loss", [Huber(delta=0), Quantile(quantile=1.1), FunctionLoss(None), FunctionLoss(max, link="log")]
+)
+def test_bad_values_are_refused(loss):
+    with pytest.raises(ValueError, match=f"parameter of {type(loss).__name__} "):
+        losses.get(loss, task="regression")

@@ -1,0 +1,280 @@
+"""Every curve against torch.optim.lr_scheduler where it has one, else against a closed form."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.optim import lr_scheduler
+
+from sknnopt import schedules
+from sknnopt.schedules import (
+    Constant,
+    Cosine,
+    CosineRestarts,
+    Cyclic,
+    Exponential,
+    FunctionSchedule,
+    InverseSqrt,
+    Linear,
+    MultiStep,
+    OneCycle,
+    Plateau,
+    Polynomial,
+    Step,
+    WarmupStableDecay,
+    with_warmup,
+)
+
+T = 70
+PROGRESS = np.arange(T) / T
+BASE = 0.3
+# OneCycleLR counts its last step as the end, and ends its rise one step early.
+INCLUSIVE = np.arange(T) / (T - 1)
+RISE = (0.3 * T - 1) / (T - 1)
+
+
+def by_torch(make):
+    """Learning rates of T steps, as factors of the base."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=BASE)
+    scheduler = make(optimizer)
+    factors = []
+    for _ in range(T):
+        factors.append(optimizer.param_groups[0]["lr"] / BASE)
+        optimizer.step()
+        scheduler.step()
+    return np.array(factors)
+
+
+S = lr_scheduler
+CURVES = {
+    "step": (Step(period=0.1, gamma=0.5), PROGRESS, lambda o: S.StepLR(o, 7, 0.5)),
+    "step default": (Step(), PROGRESS, lambda o: S.StepLR(o, 21, 0.1)),
+    "multistep": (
+        MultiStep(milestones=(0.3, 0.7), gamma=0.2),
+        PROGRESS,
+        lambda o: S.MultiStepLR(o, [21, 49], 0.2),
+    ),
+    "multistep unsorted": (
+        MultiStep(milestones=[0.7, 0.3]),
+        PROGRESS,
+        lambda o: S.MultiStepLR(o, [21, 49], 0.1),
+    ),
+    "exponential": (Exponential(), PROGRESS, lambda o: S.ExponentialLR(o, 0.01 ** (1 / T))),
+    "polynomial": (Polynomial(power=3), PROGRESS, lambda o: S.PolynomialLR(o, T, power=3)),
+    "linear": (Linear(end_factor=0.2), PROGRESS, lambda o: S.LinearLR(o, 1.0, 0.2, T)),
+    "cosine": (Cosine(end_factor=0.1), PROGRESS, lambda o: S.CosineAnnealingLR(o, T, 0.1 * BASE)),
+    "cosine_restarts": (CosineRestarts(), PROGRESS, lambda o: S.CosineAnnealingWarmRestarts(o, 10, 2)),
+    "cosine_restarts equal": (
+        CosineRestarts(n_cycles=7, multiplier=1, end_factor=0.5),
+        PROGRESS,
+        lambda o: S.CosineAnnealingWarmRestarts(o, 10, 1, 0.5 * BASE),
+    ),
+    "one_cycle": (OneCycle(pct_start=RISE), INCLUSIVE, lambda o: S.OneCycleLR(o, BASE, total_steps=T)),
+    "one_cycle milder": (
+        OneCycle(pct_start=RISE, div_factor=3, final_div_factor=2),
+        INCLUSIVE,
+        lambda o: S.OneCycleLR(o, BASE, total_steps=T, div_factor=3, final_div_factor=2),
+    ),
+    "cyclic": (Cyclic(), PROGRESS, lambda o: S.CyclicLR(o, 0.1 * BASE, BASE, 7, cycle_momentum=False)),
+    "cyclic halving": (
+        Cyclic(mode="triangular2", min_factor=0.3),
+        PROGRESS,
+        lambda o: S.CyclicLR(o, 0.3 * BASE, BASE, 7, mode="triangular2", cycle_momentum=False),
+    ),
+    "constant": (Constant(), PROGRESS, lambda o: S.LambdaLR(o, lambda t: 1.0)),
+    "inverse_sqrt": (
+        InverseSqrt(timescale=0.2),
+        PROGRESS,
+        lambda o: S.LambdaLR(o, lambda t: (1 + 5 * t / T) ** -0.5),
+    ),
+    "warmup_stable_decay": (
+        WarmupStableDecay(warmup=0.1, decay=0.2, start_factor=0.25),
+        PROGRESS,
+        lambda o: S.SequentialLR(
+            o,
+            [S.LinearLR(o, 0.25, 1.0, 7), S.ConstantLR(o, 1.0, 1), S.LinearLR(o, 1.0, 0.0, 14)],
+            milestones=[7, 56],
+        ),
+    ),
+    "function": (
+        FunctionSchedule(lambda p: math.exp(-p)),
+        PROGRESS,
+        lambda o: S.ExponentialLR(o, math.exp(-1 / T)),
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step:UserWarning")
+@pytest.mark.parametrize(("schedule", "progress", "make"), CURVES.values(), ids=CURVES)
+def test_curve_is_torchs(schedule, progress, make):
+    factors = schedule(progress)
+    assert factors.dtype == np.float64
+    np.testing.assert_allclose(factors, by_torch(make), rtol=1e-9, atol=1e-12)
+
+
+def test_every_name_has_a_curve():
+    kinds = {type(schedule) for schedule, _, _ in CURVES.values()}
+    assert {type(schedules.get(name)) for name in schedules.names()} <= kinds | {Plateau}
+
+
+@pytest.mark.parametrize("name", schedules.names())
+def test_pure_and_bounded(name):
+    schedule = schedules.get(name)
+    whole = schedule(np.linspace(0, 1, 101))
+    assert (whole >= 0).all()
+    assert whole.max() == pytest.approx(1)
+    np.testing.assert_array_equal(schedule(np.linspace(0, 1, 101)[40:60]), whole[40:60])
+    assert schedule.final_factor() == whole[-1]
+    assert schedule(np.empty(0)).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("name", "final"),
+    [
+        ("constant", 1), ("step", 1e-3), ("multistep", 1e-2), ("exponential", 1e-2), ("polynomial", 0),
+        ("linear", 0),        ("cosine", 0), ("cosine_restarts", 0), ("one_cycle", 4e-6), ("cyclic", 0.1),
+        ("inverse_sqrt", 11**-0.5), ("wsd", 0), ("plateau", 1),
+    ],
+)  # fmt: skip
+def test_final_factor(name, final):
+    assert schedules.get(name).final_factor() == pytest.approx(final, abs=1e-12)
+
+
+@pytest.mark.parametrize("steps", [7, 10, 30, 49, 100, 1000])
+def test_steps_on_a_boundary_fall_on_its_far_side(steps):
+    progress = np.arange(steps) / steps
+    drops = Step(period=1 / 7)(progress)
+    boundary = np.array([7 * t // steps for t in range(steps)])
+    np.testing.assert_allclose(drops, 0.1**boundary)
+    restarts = CosineRestarts(n_cycles=7, multiplier=1)(progress)
+    on = np.array([7 * t % steps == 0 for t in range(steps)])
+    np.testing.assert_allclose(restarts[on], 1.0)
+
+
+def test_wsd_without_its_ends():
+    np.testing.assert_array_equal(WarmupStableDecay(warmup=0, decay=0)(PROGRESS), np.ones(T))
+    assert WarmupStableDecay(warmup=0, decay=1)(np.array([0.0, 0.5])).tolist() == [1.0, 0.5]
+
+
+@pytest.mark.parametrize("warmup_steps", [1, 7, 35])
+def test_warmup_is_linear_then_the_schedule(warmup_steps):
+    def make(o):
+        if warmup_steps == 1:
+            return S.LinearLR(o, 1.0, 0.0, T - 1)
+        rise = S.LinearLR(o, 1 / warmup_steps, 1.0, warmup_steps - 1)
+        rest = S.LinearLR(o, 1.0, 0.0, T - warmup_steps)
+        return S.SequentialLR(o, [rise, rest], milestones=[warmup_steps])
+
+    factors = with_warmup(Linear(), warmup_steps / T, PROGRESS)
+    if warmup_steps == 1:
+        factors = factors[1:]
+        expected = by_torch(make)[: T - 1]
+    else:
+        expected = by_torch(make)
+    np.testing.assert_allclose(factors, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", schedules.names())
+@pytest.mark.parametrize("warmup", [0.1, 0.5, 1.0])
+def test_warmup_by_pieces_is_warmup_at_once(name, warmup):
+    schedule = schedules.get(name)
+    whole = with_warmup(schedule, warmup, PROGRESS)
+    pieces = [with_warmup(schedule, warmup, PROGRESS[t : t + 1], step=1 / T) for t in range(T)]
+    np.testing.assert_allclose(np.concatenate(pieces), whole)
+    assert whole[0] > 0
+    assert (np.diff(whole[: int(warmup * T)]) > 0).all()
+
+
+def test_warmup_of_single_steps_still_warms():
+    factors = [with_warmup(Constant(), 0.5, np.array([p]))[0] for p in (0.0, 0.25, 0.5, 1.0)]
+    np.testing.assert_allclose(factors, [0.01, 0.51, 1, 1])
+
+
+def test_no_warmup_is_the_schedule():
+    np.testing.assert_array_equal(with_warmup(Cosine(), 0.0, PROGRESS), Cosine()(PROGRESS))
+
+
+LOSSES = [
+    3,
+    2,
+    1,
+    1,
+    1,
+    1.1,
+    1,
+    0.5,
+    0.49999,
+    0.49999,
+    0.6,
+    0.5,
+    0.5,
+    math.nan,
+    0.5,
+    0.5,
+    0.1,
+    0.2,
+    0.2,
+    0.2,
+    0.2,
+]
+
+
+@pytest.mark.parametrize(
+    "plateau",
+    [
+        Plateau(patience=2),
+        Plateau(patience=0, factor=0.5),
+        Plateau(patience=1, cooldown=2, factor=0.5),
+        Plateau(patience=1, threshold=0.0),
+        Plateau(patience=0, min_factor=0.02),
+    ],
+)
+def test_plateau_is_torchs(plateau):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    settings = plateau.get_params()
+    reference = S.ReduceLROnPlateau(optimizer, eps=0.0, min_lr=settings.pop("min_factor"), **settings)
+    state = plateau.start()
+    factors = []
+    for loss in LOSSES:
+        reference.step(loss)
+        factors.append(plateau.observe(state, loss))
+        assert factors[-1] == pytest.approx(optimizer.param_groups[0]["lr"])
+    assert len(set(factors)) > 1
+
+
+def test_plateau_states_are_separate():
+    plateau = Plateau(patience=0)
+    one, other = plateau.start(), plateau.start()
+    for _ in range(3):
+        plateau.observe(one, 1.0)
+    assert one.factor == pytest.approx(0.01)
+    assert other == plateau.start()
+
+
+def test_only_plateau_is_adaptive():
+    assert {name for name in schedules.names() if schedules.get(name).adaptive} == {"plateau"}
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Step(period=0),
+        Step(gamma=1.5),
+        MultiStep(milestones=[0.5, 2]),
+        MultiStep(milestones=0.5),
+        Exponential(end_factor=0),
+        Polynomial(power=0),
+        CosineRestarts(n_cycles=0),
+        CosineRestarts(multiplier=0.5),
+        OneCycle(pct_start=1),
+        Cyclic(mode="exp"),
+        WarmupStableDecay(warmup=0.7, decay=0.7),
+        InverseSqrt(timescale=0),
+        Plateau(factor=1.0),
+        Plateau(patience=-1),
+    ],
+)
+def test_bad_values_are_refused(schedule):
+    with pytest.raises(ValueError, match=f"parameters? of {type(schedule).__name__} "):
+        schedules.get(schedule)
