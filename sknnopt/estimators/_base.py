@@ -20,8 +20,9 @@ from sknnopt.engine import Job, Observer, SkorchObserver, Validation, check_call
 from sknnopt.estimators._data import (
     AUTO_STOPPING_ROWS,
     Prepared,
+    as_array,
     as_table,
-    check_two_dimensional,
+    as_two_dimensional,
     encode,
     select,
     split_rows,
@@ -139,8 +140,9 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
     ) -> Prepared:  # fmt: skip
         """Check and encode the data; with `reset` the encoders learn from the training rows."""
         numpy_dtype = DTYPES[self.precision][0]
-        check_two_dimensional(X, allow_nd=self._takes_nd())
+        X = as_two_dimensional(X, allow_nd=self._takes_nd())
         validate_data(self, X, y, reset=reset, skip_check_array=True)
+        y = as_array(y)
         check_consistent_length(X, y)
         weight = check_weights(sample_weight, X)
         if reset:
@@ -173,7 +175,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
     def _hold_out(self, prepared: Prepared, X: Any, y: Any, sample_weight: Any) -> None:
         if y is None:
             raise ValueError("X_val was given without y_val.")
-        check_two_dimensional(X, allow_nd=self._takes_nd())
+        X = as_two_dimensional(X, allow_nd=self._takes_nd())
         validate_data(self, X, reset=False, skip_check_array=True)
         check_consistent_length(X, y)
         weight = check_weights(sample_weight, X)
@@ -278,7 +280,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         given = self.__dict__.get("_epoch")
         if given is not None:
             return given.scores(X)
-        check_two_dimensional(X, allow_nd=self._takes_nd())
+        X = as_two_dimensional(X, allow_nd=self._takes_nd())
         validate_data(self, X, reset=False, skip_check_array=True)
         dtype = DTYPES[self.precision][0]
         inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())

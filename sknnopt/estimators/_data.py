@@ -38,13 +38,20 @@ class Prepared:
     held_out_raw: tuple[Any, Any] | None = None
 
 
-def check_two_dimensional(X: Any, *, allow_nd: bool = False) -> None:
-    """Raise sklearn's own error for data that are not a table."""
-    shape = getattr(X, "shape", None)
-    if shape is None and not hasattr(X, "columns"):
-        shape = np.asarray(X, dtype=object).shape if isinstance(X, list | tuple) else np.shape(np.asarray(X))
-    if shape is not None and len(shape) != 2 and not (allow_nd and len(shape) > 2):
+def as_two_dimensional(X: Any, *, allow_nd: bool = False) -> Any:
+    """Return `X`, an array if it was something that only converts to one; raise sklearn's own error if it is no table."""
+    X = as_array(X)
+    shape = X.shape if hasattr(X, "shape") else np.shape(np.asarray(X, dtype=object))
+    if len(shape) != 2 and not (allow_nd and len(shape) > 2):
         check_array(X, dtype=None, ensure_all_finite=False)
+    return X
+
+
+def as_array(values: Any) -> Any:
+    """Return `values`, an array if it was something that only converts to one; sparse matrices as CSR."""
+    if sparse.issparse(values):
+        return values.tocsr()
+    return values if hasattr(values, "shape") or isinstance(values, list | tuple) else np.asarray(values)
 
 
 def select(X: Any, rows: NDArray[np.int64]) -> Any:

@@ -82,8 +82,7 @@ class FunctionSchedule(Schedule):
         self.function = function
 
     def __call__(self, progress: np.ndarray) -> np.ndarray:
-        factors: np.ndarray = np.vectorize(self.function, otypes=[np.float64])(progress)
-        return factors
+        return np.vectorize(self.function, otypes=[np.float64])(progress)
 
 
 def passed(progress: np.ndarray, position: float | np.ndarray) -> np.ndarray:
@@ -94,7 +93,7 @@ def passed(progress: np.ndarray, position: float | np.ndarray) -> np.ndarray:
     >>> passed(np.array([0.2, 0.3]), 0.1 + 0.2)
     array([False,  True])
     """
-    return np.greater_equal(progress, np.asarray(position) - _ROUNDING)
+    return progress >= np.asarray(position) - _ROUNDING
 
 
 def with_warmup(
