@@ -191,6 +191,11 @@ def test_warmup_of_single_steps_still_warms():
     np.testing.assert_allclose(factors, [0.01, 0.51, 1, 1])
 
 
+def test_warmup_ends_where_the_schedule_begins():
+    factors = with_warmup(OneCycle(div_factor=4), 0.5, np.arange(8) / 8)
+    np.testing.assert_allclose(factors[:5], [0.0625, 0.125, 0.1875, 0.25, 0.25])
+
+
 def test_no_warmup_is_the_schedule():
     np.testing.assert_array_equal(with_warmup(Cosine(), 0.0, PROGRESS), Cosine()(PROGRESS))
 

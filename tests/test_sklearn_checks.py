@@ -1,0 +1,70 @@
+"""scikit-learn's own checks: at the plain defaults, and in the settings where an estimator most easily stops passing."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from torch import Tensor, nn
+
+from sknnopt import NNClassifier, NNRegressor
+
+REASON = "asks for rtol 1e-7, which float32, random batches and dropout cannot give; passes in float64 (see EXACT)"
+EXPECTED = dict.fromkeys(
+    ["check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"], REASON
+)
+EXACT = {"precision": "float64", "batch_size": 10**6, "dropout": 0.0, "early_stopping": False}
+
+
+class TwoLayers(nn.Module):
+    """A network as a user writes it."""
+
+    def __init__(self, n_inputs: int, n_outputs: int, width: int = 32) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(n_inputs, width)
+        self.out = nn.Linear(width, n_outputs)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.out(self.hidden(rows).tanh())
+
+
+def pair(**parameters: Any) -> list[BaseEstimator]:
+    return [NNClassifier(**parameters), NNRegressor(**parameters)]
+
+
+def expected(estimator: BaseEstimator) -> dict[str, str]:
+    return EXPECTED
+
+
+@parametrize_with_checks(pair(), expected_failed_checks=expected)
+def test_defaults(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", pair(**EXACT), ids=lambda estimator: type(estimator).__name__)
+@pytest.mark.parametrize("name", EXPECTED)
+def test_weights_are_repetitions_in_float64(estimator: BaseEstimator, name: str) -> None:
+    import sklearn.utils.estimator_checks as checks
+
+    getattr(checks, name)(type(estimator).__name__, estimator)
+
+
+@parametrize_with_checks(pair(n_members=3), expected_failed_checks=expected)
+def test_members(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
+    check(estimator)
+
+
+@parametrize_with_checks(pair(early_stopping=True), expected_failed_checks=expected)
+def test_early_stopping(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
+    check(estimator)
+
+
+@parametrize_with_checks(pair(network=TwoLayers), expected_failed_checks=expected)
+def test_module(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
+    check(estimator)
+
+
+@parametrize_with_checks(pair(preprocessing=None), expected_failed_checks=expected)
+def test_without_preprocessing(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
+    check(estimator)
