@@ -1,18 +1,23 @@
-"""scikit-learn's own checks: at the plain defaults, and in the settings where an estimator most easily stops passing."""
+"""scikit-learn's own checks: at the plain defaults, and in settings where an estimator most easily fails them."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import Tensor, nn
 
 from sknnopt import NNClassifier, NNRegressor
+from sknnopt.nn import Module
 
-REASON = "asks for rtol 1e-7, which float32, random batches and dropout cannot give; passes in float64 (see EXACT)"
+REASON = (
+    "asks for rtol 1e-7, which float32, random batches and dropout cannot give; passes in float64 (see EXACT)"
+)
 EXPECTED = dict.fromkeys(
-    ["check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"], REASON
+    ["check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"],
+    REASON,
 )
 EXACT = {"precision": "float64", "batch_size": 10**6, "dropout": 0.0, "early_stopping": False}
 
@@ -20,13 +25,14 @@ EXACT = {"precision": "float64", "batch_size": 10**6, "dropout": 0.0, "early_sto
 class TwoLayers(nn.Module):
     """A network as a user writes it."""
 
-    def __init__(self, n_inputs: int, n_outputs: int, width: int = 32) -> None:
+    def __init__(self, n_inputs: int, n_outputs: int, dropout: float = 0.1) -> None:
         super().__init__()
-        self.hidden = nn.Linear(n_inputs, width)
-        self.out = nn.Linear(width, n_outputs)
+        self.hidden = nn.Linear(n_inputs, 32)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(32, n_outputs)
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.out(self.hidden(rows).tanh())
+        return self.out(self.dropout(self.hidden(rows).tanh()))
 
 
 def pair(**parameters: Any) -> list[BaseEstimator]:
@@ -42,21 +48,26 @@ def test_defaults(estimator: BaseEstimator, check: Callable[[BaseEstimator], Non
     check(estimator)
 
 
-@pytest.mark.parametrize("estimator", pair(**EXACT), ids=lambda estimator: type(estimator).__name__)
+EXACT_PAIRS = [
+    *pair(**EXACT),
+    *pair(**EXACT, n_members=2, max_epochs=30),
+    *pair(**EXACT, network=Module(TwoLayers, dropout=0.0), max_epochs=30),
+]
+
+
+@pytest.mark.parametrize("estimator", EXACT_PAIRS, ids=repr)
 @pytest.mark.parametrize("name", EXPECTED)
 def test_weights_are_repetitions_in_float64(estimator: BaseEstimator, name: str) -> None:
-    import sklearn.utils.estimator_checks as checks
-
-    getattr(checks, name)(type(estimator).__name__, estimator)
-
-
-@parametrize_with_checks(pair(n_members=3), expected_failed_checks=expected)
-def test_members(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
-    check(estimator)
+    getattr(estimator_checks, name)(type(estimator).__name__, estimator)
 
 
 @parametrize_with_checks(pair(early_stopping=True), expected_failed_checks=expected)
 def test_early_stopping(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
+    check(estimator)
+
+
+@parametrize_with_checks(pair(n_members=3, max_epochs=40), expected_failed_checks=expected)
+def test_members(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)
 
 
@@ -65,6 +76,6 @@ def test_module(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]
     check(estimator)
 
 
-@parametrize_with_checks(pair(preprocessing=None), expected_failed_checks=expected)
+@parametrize_with_checks(pair(preprocessing=None, max_epochs=40), expected_failed_checks=expected)
 def test_without_preprocessing(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)

@@ -56,11 +56,11 @@ class ReLU(Activation):
     gain = math.sqrt(2)
 
     def forward(self, x: Tensor, out: Tensor) -> Tensor:
-        aten.relu.out(x, out=out)
+        torch.clamp_min(x, 0, out=out)
         return out
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
-        aten.threshold_backward(gradient, saved, 0, grad_input=out)
+        aten.threshold_backward.grad_input(gradient, saved, 0, grad_input=out)
         return out
 
     def module(self) -> nn.Module:
@@ -102,7 +102,7 @@ class LeakyReLU(Activation):
         return out
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
-        aten.leaky_relu_backward(gradient, saved, self.negative_slope, self_is_result=True, grad_input=out)
+        aten.leaky_relu_backward.grad_input(gradient, saved, self.negative_slope, self_is_result=True, grad_input=out)
         return out
 
     def module(self) -> nn.Module:
@@ -141,7 +141,7 @@ class ELU(Activation):
         return out
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
-        aten.elu_backward(gradient, self.alpha, 1, 1, is_result=True, self_or_result=saved, grad_input=out)
+        aten.elu_backward.grad_input(gradient, self.alpha, 1, 1, is_result=True, self_or_result=saved, grad_input=out)
         return out
 
     def module(self) -> nn.Module:
@@ -175,7 +175,7 @@ class SELU(Activation):
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
         shape = (self._alpha, self._scale, 1)
-        aten.elu_backward(gradient, *shape, is_result=True, self_or_result=saved, grad_input=out)
+        aten.elu_backward.grad_input(gradient, *shape, is_result=True, self_or_result=saved, grad_input=out)
         return out
 
     def module(self) -> nn.Module:

@@ -36,7 +36,7 @@ class Sigmoid(Activation):
         return torch.sigmoid(x, out=out)
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
-        aten.sigmoid_backward(gradient, saved, grad_input=out)
+        aten.sigmoid_backward.grad_input(gradient, saved, grad_input=out)
         return out
 
     def module(self) -> nn.Module:
@@ -63,7 +63,7 @@ class Tanh(Activation):
         return torch.tanh(x, out=out)
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
-        aten.tanh_backward(gradient, saved, grad_input=out)
+        aten.tanh_backward.grad_input(gradient, saved, grad_input=out)
         return out
 
     def module(self) -> nn.Module:
@@ -98,7 +98,7 @@ class GELU(Activation):
         return out
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
-        aten.gelu_backward(gradient, saved, approximate=self.approximate, grad_input=out)
+        aten.gelu_backward.grad_input(gradient, saved, approximate=self.approximate, grad_input=out)
         return out
 
     def module(self) -> nn.Module:
@@ -124,7 +124,7 @@ class SiLU(Activation):
         return out
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
-        aten.silu_backward(gradient, saved, grad_input=out)
+        aten.silu_backward.grad_input(gradient, saved, grad_input=out)
         return out
 
     def module(self) -> nn.Module:
@@ -187,7 +187,7 @@ class Softplus(Activation):
         return out
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
-        aten.softplus_backward(gradient, saved, self.beta, self._threshold, grad_input=out)
+        aten.softplus_backward.grad_input(gradient, saved, self.beta, self._threshold, grad_input=out)
         return out
 
     def module(self) -> nn.Module:

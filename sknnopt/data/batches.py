@@ -1,6 +1,5 @@
 """The rows of a cohort, batch by batch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,18 +54,19 @@ def n_batches(n_rows: int, batch_rows: int) -> int:
     return -(-n_rows // batch_rows)
 
 
-def epoch_order(orders: Sequence[np.ndarray], batch_rows: int) -> Tensor:
-    """Return the row indices of an epoch, (K, T * B) int64, each member's order padded with its first row.
+def epoch_batches(order: np.ndarray, batch_rows: int, count: int, *, pad: bool) -> tuple[Tensor, ...]:
+    """Cut an epoch's order of rows into `count` batches of row indices, int64.
+
+    The last batch takes what is left; with `pad` it is filled up to `batch_rows` with the first row.
 
     Examples
     --------
-    >>> epoch_order([np.array([4, 0, 2]), np.array([1, 3])], 2)
-    tensor([[4, 0, 2, 4],
-            [1, 3, 1, 1]])
+    >>> epoch_batches(np.array([4, 0, 2]), 2, 2, pad=True)
+    (tensor([4, 0]), tensor([2, 4]))
+    >>> epoch_batches(np.array([4, 0, 2]), 2, 1, pad=False)
+    (tensor([4, 0, 2]),)
     """
-    longest = max(n_batches(len(order), batch_rows) for order in orders) * batch_rows
-    out = np.empty((len(orders), longest), dtype=np.int64)
-    for row, order in zip(out, orders, strict=True):
-        row[: len(order)] = order
-        row[len(order) :] = order[0]
-    return torch.from_numpy(out)
+    if pad:
+        order = np.concatenate([order, np.full(count * batch_rows - len(order), order[0])])
+    sizes = [batch_rows] * (count - 1)
+    return torch.from_numpy(order).split([*sizes, len(order) - sum(sizes)])

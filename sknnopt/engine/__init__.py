@@ -2,6 +2,7 @@
 
 from sknnopt.engine._evaluate import CHUNK
 from sknnopt.engine.job import Job, Observer, Progress, Result, Techniques, Validation
+from sknnopt.engine.printer import Printer
 from sknnopt.engine.skorch_net import SkorchObserver, check_callbacks, make_net, record_epoch
 from sknnopt.engine.train import train
 
@@ -9,6 +10,7 @@ __all__ = [
     "CHUNK",
     "Job",
     "Observer",
+    "Printer",
     "Progress",
     "Result",
     "SkorchObserver",

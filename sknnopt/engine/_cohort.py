@@ -1,14 +1,13 @@
 """Members of equal shape, trained in lockstep."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sknnopt.data.batches import epoch_order
 from sknnopt.engine._evaluate import Evaluator
 from sknnopt.engine._hyper import HyperTable
 from sknnopt.engine._member import Member
@@ -134,24 +133,25 @@ class Cohort:
     def _train_epoch(self) -> tuple[Tensor, Tensor, list[float]]:
         """Run the epoch's steps; return each member's summed loss (K,), last gradient norm (K,) and last rate."""
         hyper = HyperTable(self.members, **self._options)
-        order = epoch_order([member.order() for member in self.members], self.members[0].batch_rows)
-        order = order.to(self._job.device)
-        losses, norms = torch.zeros((2, len(self.members)), **self._options)
-        fewest = self.members[-1].batches
-        for t, (first, last) in enumerate(self._batches(order.shape[1])):
-            k = sum(member.batches > t for member in self.members)
-            index = order[:k, first:last].contiguous()
-            weights = self._weights.batch(index, first)
-            step, norm = self._step(k, last - first), norms[:k] if t + 1 >= fewest else None
-            losses[:k].add_(step.run(index, hyper.at(t, k), weights, norm).mul_(weights.counts))
-        return losses, norms, hyper.last_rates
+        batches = [member.epoch() for member in self.members]
+        norms = torch.zeros(len(self.members), **self._options)
+        everyone, fewest = len(self.members), self.members[-1].batches
+        for t in range(self.members[0].batches):
+            k = everyone if t < fewest else sum(member.batches > t for member in self.members)
+            index = [batch[t] for batch in batches[:k]]
+            numbers = hyper.load(t) if k == everyone else {n: v[:k] for n, v in hyper.load(t).items()}
+            norm = norms[:k] if t + 1 >= fewest else None
+            self._step(k, len(index[0])).run(index, numbers, self._weights.batch(index, t), norm)
+        return self._epoch_losses(), norms, hyper.last_rates
 
-    def _batches(self, length: int) -> Iterator[tuple[int, int]]:
-        """Yield where each batch begins and ends in the epoch's order; only stackable networks get padding."""
-        size, count = self.members[0].batch_rows, self.members[0].batches
-        end = length if self._job.network.stackable else len(self.members[0].job.rows)
-        for t in range(count):
-            yield t * size, end if t == count - 1 else (t + 1) * size
+    def _epoch_losses(self) -> Tensor:
+        """Return each member's loss summed over the epoch's rows (K,), and begin anew."""
+        losses = torch.zeros(len(self.members), **self._options)
+        for rows, space in self._spaces.items():
+            batch = space.flat("losses", rows)
+            losses.add_(batch.sum(1))
+            batch.zero_()
+        return losses
 
     def _step(self, members: int, rows: int) -> Step:
         """Return the step of the first members with this many rows, made on first use."""

@@ -34,18 +34,21 @@ class HyperTable:
         for member in members:
             rates = member.learning_rates()
             steps = np.arange(member.steps + 1, member.steps + len(rates) + 1, dtype=np.float64)
-            column = {**member.job.techniques.optimizer.coefficients(steps, rates), "learning_rate": rates}
+            column = {"learning_rate": rates, **member.job.techniques.optimizer.coefficients(steps, rates)}
             if decays:
                 column["decay"] = rates * member.job.techniques.weight_decay
             columns.append(column)
             self.last_rates.append(float(rates[-1]))
-        self._names = list(columns[0])
-        values = np.zeros((members[0].batches, len(self._names), len(columns), 1))
+        names = list(columns[0])
+        values = np.zeros((members[0].batches, len(names), len(columns), 1))
         for k, column in enumerate(columns):
-            for c, name in enumerate(self._names):
+            for c, name in enumerate(names):
                 values[: len(column[name]), c, k, 0] = column[name]
-        self._values = torch.from_numpy(values).to(device=device, dtype=dtype)
+        self._values = torch.from_numpy(values).to(device=device, dtype=dtype).unbind(0)
+        self._now = torch.empty_like(self._values[0])
+        self._views = dict(zip(names, self._now.unbind(0), strict=True))
 
-    def at(self, step: int, members: int) -> dict[str, Tensor]:
-        """Return the numbers of the first `members` members at a step of the epoch, each (K, 1)."""
-        return dict(zip(self._names, self._values[step, :, :members].unbind(0), strict=True))
+    def load(self, step: int) -> dict[str, Tensor]:
+        """Return the numbers at a step of the epoch, each (K, 1); the next call overwrites them."""
+        self._now.copy_(self._values[step])
+        return self._views

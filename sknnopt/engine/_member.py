@@ -1,5 +1,6 @@
 """One member while it trains: counts, judgement, stopping."""
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sknnopt._random import MemberRandom
-from sknnopt.data.batches import n_batches
+from sknnopt.data.batches import epoch_batches, n_batches
 from sknnopt.engine.job import Job
 from sknnopt.nn import load_member
 from sknnopt.schedules import Plateau, with_warmup
@@ -42,7 +43,7 @@ class Member:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.random = MemberRandom(job.seed, job.device)
+        self.random = MemberRandom(copy.deepcopy(job.seed), job.device)  # spawning changes a seed
         self.module: nn.Module | None = None
         self.history: list[dict[str, Any]] = []
         self.best_epoch = -1
@@ -56,22 +57,26 @@ class Member:
             if job.progress.random is not None:
                 self.random.restore(job.progress.random)
             self.steps, self.epochs = job.progress.steps, job.progress.epochs
-            self.schedule_state = job.progress.schedule_state or self.schedule_state
+            if self.schedule_state is not None and job.progress.schedule_state is not None:
+                self.schedule_state = copy.copy(job.progress.schedule_state)
         self.best_steps, self.best_epochs = self.steps, self.epochs
         self.batch_rows = job.techniques.batch_size
         self.batches = n_batches(len(job.rows), self.batch_rows)
         if not job.network.stackable and self.batches > 1 and len(job.rows) % self.batch_rows == 1:
             self.batches -= 1
 
-    def order(self) -> np.ndarray:
-        """Return this epoch's order of the member's rows."""
-        return self.job.rows[self.random.permutation(len(self.job.rows))]
+    def epoch(self) -> tuple[Tensor, ...]:
+        """Return the coming epoch's batches of row indices, drawn from the member's own stream."""
+        order = self.job.rows[self.random.permutation(len(self.job.rows))]
+        batches = epoch_batches(order, self.batch_rows, self.batches, pad=self.job.network.stackable)
+        return tuple(batch.to(self.job.device) for batch in batches)
 
     def learning_rates(self) -> np.ndarray:
         """Return the learning rate of each step of the coming epoch, float64."""
         techniques = self.job.techniques
         progress = (self.epochs + np.arange(self.batches) / self.batches) / techniques.max_epochs
-        factors = with_warmup(techniques.schedule, techniques.warmup, np.minimum(progress, 1.0))
+        step = 1 / (techniques.max_epochs * self.batches)
+        factors = with_warmup(techniques.schedule, techniques.warmup, np.minimum(progress, 1.0), step=step)
         factors = np.where(progress >= 1.0, np.maximum(factors, FINAL_FLOOR), factors)
         adaptive = 1.0 if self.schedule_state is None else self.schedule_state.factor
         return techniques.learning_rate * adaptive * factors

@@ -47,8 +47,11 @@ class Step:
         )  # fmt: skip
         features = int(torch.Size(job.table.row_shape).numel())
         self._inputs = space.inputs("inputs", features).unflatten(2, job.table.row_shape)
+        self._each_input = self._inputs.unbind(0)
         self._target = self._target_buffer(job.table.target, members, rows, job.network.n_outputs)
+        self._each_target = self._target.unbind(0)
         self._score_gradient = space.features("score_gradient", job.network.n_outputs)
+        self._losses = space.flat("losses", rows)[:, :rows]
 
     @staticmethod
     def _target_buffer(target: Tensor, members: int, rows: int, outputs: int) -> Tensor:
@@ -56,37 +59,34 @@ class Step:
         return torch.zeros(shape, dtype=target.dtype, device=target.device)
 
     def run(
-        self, index: Tensor, hyper: Mapping[str, Tensor], weights: BatchWeights, norms: Tensor | None = None
-    ) -> Tensor:
-        """Train on the rows ``index`` (K, B).
+        self, index: Sequence[Tensor], hyper: Mapping[str, Tensor], weights: BatchWeights, norms: Tensor | None = None
+    ) -> None:
+        """Train on a batch and add their weighted losses to the workspace's "losses".
 
         Parameters
         ----------
-        index : Tensor (K, B)
+        index : sequence of K tensors (B,)
+            The rows of each member.
         hyper : mapping of str to Tensor (K, 1)
             What the optimizer's ``coefficients`` gave for this step, the learning rate and its product with the decay.
         weights : BatchWeights
             What each row counts in the batch's loss.
         norms : Tensor (K,) or None
             Where to write the norm of each member's gradient.
-
-        Returns
-        -------
-        Tensor (K,)
-            The batch's loss.
         """
-        for k, table in enumerate(self._tables):
-            table.gather(index[k], self._inputs[k])
-            table.gather_target(index[k], self._target[k])
+        members = zip(self._tables, index, self._each_input, self._each_target, strict=True)
+        for table, rows, inputs, target in members:
+            table.gather(rows, inputs)
+            table.gather_target(rows, target)
         scores = self._network.forward(self._inputs, weights.step)
         gradient = self._score_gradient
         value, _ = self._loss.value_and_gradient(scores.view, self._target, gradient.view, **self._smoothing)
+        self._losses.addcmul_(value, weights.epoch)
         gradient.view.mul_(weights.rows)
         self._network.backward(gradient)
         if norms is not None:
             norms.copy_(row_norms(self._gradients))
         self._update(hyper)
-        return value.mul_(weights.rows.squeeze(1)).sum(1)
 
     def _update(self, hyper: Mapping[str, Tensor]) -> None:
         regularization, weights = self._regularization, self._weights

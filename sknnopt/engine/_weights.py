@@ -16,14 +16,14 @@ class BatchWeights(NamedTuple):
     Attributes
     ----------
     rows : Tensor (K, 1, B) or (K, 1, 1)
-        1 over the number of real rows, times the sample weight; 0 on padding.
-    counts : Tensor (K,)
-        Real rows.
+        What a row counts in the batch's loss: the sample weight over the number of real rows, 0 on padding.
+    epoch : Tensor (K, B) or (K, 1)
+        What it counts in the epoch's summed loss: the sample weight, 0 on padding.
     step : Pass
     """
 
     rows: Tensor
-    counts: Tensor
+    epoch: Tensor
     step: Pass
 
 
@@ -41,6 +41,7 @@ class RowWeights:
 
     def __init__(self, members: Sequence[Member], dtype: torch.dtype, device: torch.device) -> None:
         self._lengths = [len(member.job.rows) for member in members]
+        self._batch_rows = members[0].batch_rows
         self._dtype, self._device = dtype, device
         self._own = None
         if members[0].job.table.weight is not None:
@@ -53,9 +54,10 @@ class RowWeights:
         rows = torch.from_numpy(member.job.rows).to(weight.device)
         return (weight / weight[rows].mean()).to(self._dtype)
 
-    def batch(self, index: Tensor, first: int) -> BatchWeights:
-        """Return the weights of the rows ``index`` (K, B), which begin at position ``first`` of the epoch."""
-        members, size = index.shape
+    def batch(self, index: Sequence[Tensor], number: int) -> BatchWeights:
+        """Return the weights of the rows ``index``, K tensors (B,), in the batch of this number in the epoch."""
+        members, size = len(index), len(index[0])
+        first = number * self._batch_rows
         real = [min(size, length - first) for length in self._lengths[:members]]
         if min(real) == size:
             if (members, size) not in self._full:
@@ -66,12 +68,12 @@ class RowWeights:
         if self._own is None:
             return weights
         own = torch.stack([weight.index_select(0, i) for weight, i in zip(self._own, index, strict=False)])
-        return weights._replace(rows=weights.rows * own.unsqueeze(1))
+        return weights._replace(rows=weights.rows * own.unsqueeze(1), epoch=weights.epoch * own)
 
     def _weigh(self, real: list[int], size: int) -> BatchWeights:
-        counts = torch.tensor(real, dtype=self._dtype, device=self._device)
-        count = counts.view(-1, 1, 1)
+        count = torch.tensor(real, dtype=self._dtype, device=self._device).view(-1, 1, 1)
         if min(real) == size:
-            return BatchWeights(1 / count, counts, Pass(True, None, count))
+            one = torch.ones_like(count)
+            return BatchWeights(one / count, one.squeeze(1), Pass(True, None, count))
         valid = (torch.arange(size, device=self._device) < count).to(self._dtype)
-        return BatchWeights(valid / count, counts, Pass(True, valid, count))
+        return BatchWeights(valid / count, valid.squeeze(1), Pass(True, valid, count))

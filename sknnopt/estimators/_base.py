@@ -16,27 +16,38 @@ from torch import nn
 from sknnopt import losses
 from sknnopt._compat import InvalidParameterError
 from sknnopt.data import ClassTarget, RegressionTarget, TableEncoder, check_weights
-from sknnopt.engine import Job, Observer, SkorchObserver, Validation, check_callbacks, make_net, train
+from sknnopt.engine import (
+    Job,
+    Observer,
+    Printer,
+    SkorchObserver,
+    Validation,
+    check_callbacks,
+    make_net,
+    train,
+)
 from sknnopt.estimators._data import (
     AUTO_STOPPING_ROWS,
     Prepared,
     as_array,
     as_table,
     as_two_dimensional,
+    check_held_out,
     encode,
     select,
     split_rows,
 )
 from sknnopt.estimators._fitted import FittedMixin, members
 from sknnopt.estimators._parameters import (
-    CHOICES,
+    as_object,
+    check_names,
     resolve_device,
     resolve_network,
     resolve_techniques,
     with_hint,
 )
 from sknnopt.estimators._scoring import epoch_scorer
-from sknnopt.nn import CustomNetwork, Module, Network, predict_scores
+from sknnopt.nn import CustomNetwork, Network, predict_scores
 
 DTYPES = {"float32": (np.dtype(np.float32), torch.float32), "float64": (np.dtype(np.float64), torch.float64)}
 
@@ -65,21 +76,25 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or its value has no parameters of its own.
         """
         super().set_params(**{name: value for name, value in params.items() if "__" not in name})
         nested = {name: value for name, value in params.items() if "__" in name}
-        for name in {name.partition("__")[0] for name in nested}:
-            value = getattr(self, name, None)
-            if name in CHOICES and isinstance(value, str) and value != "auto":
-                setattr(self, name, CHOICES[name](value))
-            elif name == "loss" and isinstance(value, str):
-                setattr(self, name, losses.get(value, task=self._tasks[0]))
-            elif name == "network" and not isinstance(value, str | Module | nn.Module):
-                setattr(self, name, Module(value))
+        for name in {name.partition("__")[0] for name in nested} & set(self._get_param_names()):
+            setattr(self, name, as_object(name, getattr(self, name), self._tasks[0]))
         super().set_params(**nested)
         return self
 
     _tasks: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def _task(self) -> str:
+        """Which of the tasks the fitted target is."""
 
     def _check_params(self) -> None:
         try:
@@ -88,6 +103,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
             raise InvalidParameterError(
                 with_hint(error, self._parameter_constraints, self.get_params(deep=False))
             ) from None
+        check_names(self._shallow())
         check_callbacks(self.callbacks)
 
     def fit(
@@ -122,6 +138,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
             On bad parameters or data, or if no epoch ends with a finite loss.
         """
         self._check_params()
+        check_held_out(X_val, y_val, sample_weight_val)
         again = self.warm_start and hasattr(self, "module_")
         prepared = self._prepare(X, y, sample_weight, (X_val, y_val, sample_weight_val), reset=not again)
         self._train(prepared, self.max_epochs, again=again, keep=self.warm_start)
@@ -145,9 +162,13 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         y = as_array(y)
         check_consistent_length(X, y)
         weight = check_weights(sample_weight, X)
-        if reset:
+        self._device = resolve_device(self.device)
+        if not reset:
+            loss = losses.get(self.loss, task=self._task)
+            self._check_continues(loss)
+            self.loss_ = loss
+        else:
             self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-            self._device = resolve_device(self.device)
             self.target_ = self._new_target(y, weight, classes)
         X, y, weight = _without_zero_weights(X, y, weight)
         rows, withheld = self._split(X, y, held_out)
@@ -155,7 +176,9 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         if reset:
             self.preprocessor_ = None
             if self.preprocessing == "auto":
-                self.preprocessor_ = TableEncoder(categorical_features=self.categorical_features, dtype=numpy_dtype)
+                self.preprocessor_ = TableEncoder(
+                    categorical_features=self.categorical_features, dtype=numpy_dtype
+                )
         inputs = encode(
             self.preprocessor_, X, numpy_dtype, estimator=self, fit=reset, allow_nd=self._takes_nd(),
             fit_weight=_on_rows(weight, rows, X),
@@ -173,15 +196,15 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         return prepared
 
     def _hold_out(self, prepared: Prepared, X: Any, y: Any, sample_weight: Any) -> None:
-        if y is None:
-            raise ValueError("X_val was given without y_val.")
         X = as_two_dimensional(X, allow_nd=self._takes_nd())
         validate_data(self, X, reset=False, skip_check_array=True)
         check_consistent_length(X, y)
         weight = check_weights(sample_weight, X)
         dtype = DTYPES[self.precision][0]
         inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
-        prepared.held_out = as_table(inputs, self._encode_target(y, weight, None, fit=False), weight, self._device)
+        prepared.held_out = as_table(
+            inputs, self._encode_target(y, weight, None, fit=False), weight, self._device
+        )
         prepared.held_out_rows = np.arange(len(prepared.held_out.target))
         prepared.held_out_raw = (X, y)
 
@@ -202,7 +225,9 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         """Return what a split should be stratified by."""
 
     @abstractmethod
-    def _encode_target(self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool) -> NDArray[Any]:
+    def _encode_target(
+        self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool
+    ) -> NDArray[Any]:
         """Return the target as the loss takes it; with `fit` its scale is learnt from `rows`."""
 
     def _row_weights(self, weight: Any, y: Any, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
@@ -217,10 +242,13 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
 
         With `history` this is ``partial_fit``: schedules go on and the history is added to.
         """
-        seeds = np.random.SeedSequence(self._seed).spawn(self.n_members)
+        count = len(members(self.module_)) if again else self.n_members
+        seeds = np.random.SeedSequence(self._seed).spawn(count)
         networks = [self._network(k, seed, prepared, again=again) for k, seed in enumerate(seeds)]
         dtype = DTYPES[self.precision][1]
-        progress = self._continuation(networks, dtype, anew=history is None) if again else [None] * len(networks)
+        progress = (
+            self._continuation(networks, dtype, anew=history is None) if again else [None] * len(networks)
+        )
         jobs = [
             Job(
                 network=network,
@@ -234,7 +262,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
                 validation=self._validation(prepared),
                 progress=progress[k],
                 keep_progress=keep,
-                observer=self._observer(prepared),
+                observer=self._observer(prepared, k),
             )
             for k, (network, seed) in enumerate(zip(networks, seeds, strict=True))
         ]
@@ -242,13 +270,17 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         self._warn_of_divergence(results)
         self._keep(jobs, results, keep=keep, history=history or [])
 
-    def _observer(self, prepared: Prepared) -> Observer | None:
+    def _observer(self, prepared: Prepared, k: int) -> Observer | None:
+        observer: Observer | None = None
         if self.callbacks:
             make = partial(make_net, loss=self.loss_, n_classes=self._n_classes(), callbacks=self.callbacks)
-            return SkorchObserver(
+            observer = SkorchObserver(
                 make, prepared.table, prepared.rows, prepared.held_out, prepared.held_out_rows
             )
-        return None
+        if self.verbose:
+            member = f"member {k + 1}/{self.n_members}  " if self.n_members > 1 else ""
+            observer = Printer(self.max_epochs, observer, prefix=member)
+        return observer
 
     def _shallow(self) -> dict[str, Any]:
         out: dict[str, Any] = self.get_params(deep=False)

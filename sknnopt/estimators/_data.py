@@ -38,6 +38,15 @@ class Prepared:
     held_out_raw: tuple[Any, Any] | None = None
 
 
+def check_held_out(X: Any, y: Any, sample_weight: Any) -> None:
+    """Refuse one of ``X_val`` and ``y_val`` without the other, and weights without both."""
+    if (X is None) != (y is None):
+        given, other = ("X_val", "y_val") if y is None else ("y_val", "X_val")
+        raise ValueError(f"{given} was given without {other}.")
+    if X is None and sample_weight is not None:
+        raise ValueError("sample_weight_val was given without X_val and y_val.")
+
+
 def as_two_dimensional(X: Any, *, allow_nd: bool = False) -> Any:
     """Return `X`, an array if it was something that only converts to one; raise sklearn's own error if it is no table."""
     X = as_array(X)
@@ -85,7 +94,9 @@ def encode(
 ) -> Any:  # fmt: skip
     """Return the encoded rows, an ndarray or CSR matrix of `dtype`; the encoder learns from them if `fit`."""
     if encoder is None:
-        return check_array(X, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X", allow_nd=allow_nd)
+        return check_array(
+            X, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X", allow_nd=allow_nd
+        )
     if fit:
         return encoder.fit_transform(X, sample_weight=fit_weight)
     return encoder.transform(X)
@@ -95,7 +106,11 @@ def as_table(X: Any, target: NDArray[Any], weight: NDArray[np.float64] | None, d
     """Return encoded rows, target and weights as the engine's table on its device."""
     check_consistent_length(X, target, weight)
     if not sparse.issparse(X):
-        X = torch.from_numpy(X if X.flags.writeable and X.flags.c_contiguous else np.array(X, order="C")).to(device)
+        X = torch.from_numpy(X if X.flags.writeable and X.flags.c_contiguous else np.array(X, order="C")).to(
+            device
+        )
     return Table(
-        X, torch.from_numpy(target).to(device), None if weight is None else torch.from_numpy(weight).to(device)
+        X,
+        torch.from_numpy(target).to(device),
+        None if weight is None else torch.from_numpy(weight).to(device),
     )

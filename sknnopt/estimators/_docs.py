@@ -4,7 +4,7 @@ from typing import TypeVar
 
 T = TypeVar("T", bound=type)
 
-_PARAMETERS = '''Every parameter can be swept by a search. Where a parameter takes a name, it takes an object from the module of
+_PARAMETERS = """Every parameter can be swept by a search. Where a parameter takes a name, it takes an object from the module of
     the same name as well (``optimizer=SGD(momentum=0.9)``), whose own parameters are then swept too
     (``optimizer__momentum``).
 
@@ -106,7 +106,7 @@ _PARAMETERS = '''Every parameter can be swept by a search. Where a parameter tak
     module_ : torch.nn.Module
         The fitted network in eval mode, from encoded rows to scores.
     net_ : skorch net
-        A fitted skorch net that holds `module_` and the history.'''
+        A fitted skorch net that holds `module_` and the history."""
 
 _CLASSIFIER = {
     "loss": "cross entropy",

@@ -12,7 +12,10 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from torch import nn
 
+from sknnopt import optimizers
 from sknnopt.engine import Job, Progress, Result, SkorchObserver, make_net, record_epoch
+from sknnopt.estimators._parameters import hidden_sizes
+from sknnopt.losses import Loss
 from sknnopt.nn import MemberAverage, Network, load_member
 
 
@@ -34,9 +37,13 @@ class FittedMixin:
             stacklevel=4,
         )
 
-    def _keep(self, jobs: Sequence[Job], results: Sequence[Result], *, keep: bool, history: list[Any]) -> None:
+    def _keep(
+        self, jobs: Sequence[Job], results: Sequence[Result], *, keep: bool, history: list[Any]
+    ) -> None:
         """Set the fitted attributes."""
-        survivors = [(job, result) for job, result in zip(jobs, results, strict=True) if result.best_epoch >= 0]
+        survivors = [
+            (job, result) for job, result in zip(jobs, results, strict=True) if result.best_epoch >= 0
+        ]
         modules = [_module(job, result) for job, result in survivors]
         module = modules[0] if len(modules) == 1 else MemberAverage(modules, self.loss_.link)
         self.module_: nn.Module = module.eval()
@@ -53,7 +60,9 @@ class FittedMixin:
         self.__dict__.pop("_net", None)
         if keep:
             self._progress = [result.progress for _, result in survivors]
-        observers = [job.observer for job, _ in survivors]
+        self._fitted_shape = self._shape()
+        self._optimizer_structure = jobs[0].techniques.optimizer.structure()
+        observers = [getattr(job.observer, "inner", job.observer) for job, _ in survivors]
         if len(observers) == 1 and isinstance(observers[0], SkorchObserver) and observers[0].net is not None:
             self._net = observers[0].net
             self._net.module = self._net.module_ = self.module_
@@ -92,13 +101,52 @@ class FittedMixin:
             return None
         return [record.get("valid_score", -record["valid_loss"]) for record in self.history_]
 
+    def _shape(self) -> dict[str, Any]:
+        """Return the parameters with which training can only go on as they are."""
+        params: dict[str, Any] = self.get_params(deep=False)  # type: ignore[attr-defined]
+        shape = {name: params[name] for name in ("n_members", "precision")}
+        if not isinstance(params["network"], str):
+            return shape | {"network": "a module"}
+        sizes = hidden_sizes(params["hidden_layer_sizes"])
+        return shape | {
+            "network": params["network"],
+            "hidden_layer_sizes": sizes,
+            "normalization": params["normalization"],
+        }
+
+    def _check_continues(self, loss: Loss) -> None:
+        """Refuse to go on with another network than the fitted one, or with a loss of another target.
+
+        Raises
+        ------
+        ValueError
+            With the parameters that have changed.
+        """
+        now, before = self._shape(), self._fitted_shape
+        changed = [
+            f"{name}={now.get(name)!r} (was {value!r})"
+            for name, value in before.items()
+            if now.get(name) != value
+        ]
+        if (loss.link, loss.scales_target) != (self.loss_.link, self.loss_.scales_target):
+            changed.append(f"loss={loss!r} (was {self.loss_!r})")
+        if changed:
+            raise ValueError(
+                f"Training cannot go on with {', '.join(changed)}. Set warm_start=False and call fit to begin anew."
+            )
+
     def _continuation(self, networks: Sequence[Network], dtype: torch.dtype, *, anew: bool) -> list[Progress]:
-        """Return where each member stands; with `anew` schedules begin again."""
+        """Return where each member stands; with `anew` schedules begin again. Another optimizer begins afresh."""
         kept = self.__dict__.get("_progress")
         if kept is None:
             pairs = zip(networks, members(self.module_), strict=True)
             kept = [_progress_of(network, module, dtype) for network, module in pairs]
-        return [dataclasses.replace(progress, epochs=0 if anew else progress.epochs) for progress in kept]
+        if anew:
+            kept = [dataclasses.replace(progress, epochs=0) for progress in kept]
+        optimizer = optimizers.get(self.get_params(deep=False)["optimizer"])  # type: ignore[attr-defined]
+        if optimizer.structure() != self._optimizer_structure:
+            kept = [dataclasses.replace(progress, optimizer={}, steps=0) for progress in kept]
+        return kept
 
 
 def members(module: nn.Module) -> list[nn.Module]:
@@ -138,5 +186,7 @@ def _mean_history(histories: Sequence[list[dict[str, Any]]]) -> list[dict[str, A
     for epoch in range(max(map(len, histories))):
         records = [history[epoch] for history in histories if len(history) > epoch]
         mean = {key: float(np.mean([record[key] for record in records])) for key in records[0]}
-        out.append(mean | {"epoch": epoch + 1, "seconds": float(sum(record["seconds"] for record in records))})
+        out.append(
+            mean | {"epoch": epoch + 1, "seconds": float(sum(record["seconds"] for record in records))}
+        )
     return out

@@ -8,13 +8,17 @@ import torch
 from torch import nn
 
 from sknnopt import activations, initializers, losses, optimizers, regularization, schedules
-from sknnopt._choices import Choice, suggestion
+from sknnopt._choices import Choice, resolve, suggestion
 from sknnopt._compat import Interval, InvalidParameterError, StrOptions
 from sknnopt.engine import Techniques
+from sknnopt.estimators._scoring import as_scorer
 from sknnopt.nn import MLP, CustomNetwork, Module, Network, padded
 
 AUTO_BATCH_SIZE = 128
 """Rows a batch under ``batch_size="auto"``."""
+
+DEVICES = ("cpu", "cuda", "mps")
+"""Kinds of device to train on."""
 
 _fraction = Interval(Real, 0, 1, closed="left")
 _count = Interval(Integral, 1, None, closed="left")
@@ -52,9 +56,20 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "verbose": ["verbose"],
 }
 
-CHOICES: Mapping[str, Callable[[str], Choice]] = {
+def resolve_initializer(value: Any) -> initializers.Initializer:
+    """Return the initializer; "auto" is kaiming_uniform."""
+    return resolve(
+        value,
+        initializers.REGISTRY | {"auto": initializers.KaimingUniform},
+        parameter="initializer",
+        base=initializers.Initializer,
+        wrap=initializers.FunctionInitializer,
+    )
+
+
+CHOICES: Mapping[str, Callable[[Any], Choice | None]] = {
     "activation": activations.get,
-    "initializer": initializers.get,
+    "initializer": resolve_initializer,
     "optimizer": optimizers.get,
     "schedule": schedules.get,
     "regularization": regularization.get,
@@ -62,14 +77,58 @@ CHOICES: Mapping[str, Callable[[str], Choice]] = {
 """Parameters whose name stands for an object with parameters of its own; ``loss`` needs the task besides."""
 
 
-def with_hint(error: InvalidParameterError, constraints: Mapping[str, list[Any]], params: Mapping[str, Any]) -> str:
-    """Return the message of sklearn's validation, with the nearest spelling of a mistyped name."""
+def with_hint(
+    error: InvalidParameterError, constraints: Mapping[str, list[Any]], params: Mapping[str, Any]
+) -> str:
+    """Return the message of sklearn's validation, with the names a choice takes and the nearest spelling."""
     message = str(error)
-    for name, options in constraints.items():
-        if isinstance(params.get(name), str) and f"The '{name}' parameter" in message:
-            allowed = [o for option in options if isinstance(option, StrOptions) for o in option.options]
-            return message + suggestion(params[name], allowed)
+    name = next((name for name in constraints if f"The '{name}' parameter" in message), None)
+    if name is None:
+        return message
+    if isinstance(params[name], str):
+        allowed = [
+            o for option in constraints[name] if isinstance(option, StrOptions) for o in option.options
+        ]
+        return message + suggestion(params[name], allowed)
+    try:
+        CHOICES.get(name, bool)(params[name])
+    except InvalidParameterError as fuller:
+        of_whom = message.partition(f"The '{name}' parameter")[2].partition(" must be")[0]
+        return str(fuller).replace(" parameter must be", f" parameter{of_whom} must be", 1)
     return message
+
+
+def check_names(params: Mapping[str, Any]) -> None:
+    """Check the techniques and the scorer, also those that this fit will not use.
+
+    Raises
+    ------
+    InvalidParameterError
+        With the names that are allowed and the nearest spelling.
+    """
+    for name, get in CHOICES.items():
+        get(params[name])
+    if params["scoring"] != "loss":
+        as_scorer(params["scoring"])
+
+
+def as_object(name: str, value: Any, task: str) -> Any:
+    """Return the object that the value of a parameter stands for, so that the object's own parameters can be set.
+
+    Raises
+    ------
+    ValueError
+        If it stands for none.
+    """
+    if name in CHOICES and isinstance(value, str):
+        value = CHOICES[name](value)
+    elif name == "loss" and isinstance(value, str):
+        value = losses.get(value, task=task)
+    elif name == "network" and callable(value) and not isinstance(value, nn.Module):
+        value = Module(value)
+    if not hasattr(value, "set_params"):
+        raise ValueError(f"{name}={value!r} has no parameters of its own. Set {name} to an object that has.")
+    return value
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -82,15 +141,17 @@ def resolve_device(device: str | torch.device) -> torch.device:
     """
     if device == "auto":
         return torch.device("cpu")
+    kind, reason = str(device).partition(":")[0], ""
     try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
+        if kind in DEVICES:
+            torch.empty(0, device=device)
+            return torch.device(device)
     except (RuntimeError, AssertionError) as error:
-        raise InvalidParameterError(
-            f"The 'device' parameter must be 'auto', 'cpu', 'mps', 'cuda' or 'cuda:<index>' and present on this "
-            f"machine. Got {str(device)!r} instead: {str(error).splitlines()[0]}"
-        ) from error
-    return found
+        reason = f" ({str(error).splitlines()[0]})"
+    raise InvalidParameterError(
+        f"The 'device' parameter must be 'auto', 'cpu', 'mps', 'cuda' or 'cuda:<index>' and present on this "
+        f"machine. Got {str(device)!r} instead{reason}.{'' if reason else suggestion(kind, ['auto', *DEVICES])}"
+    )
 
 
 def resolve_network(params: Mapping[str, Any], n_inputs: int, n_outputs: int) -> Network:
@@ -133,8 +194,15 @@ def dropout_rates(value: Any, n_hidden: int) -> tuple[float, ...]:
     return tuple(float(rate) for rate in rates)
 
 
-def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Network, n_rows: int) -> Techniques:
+def resolve_techniques(
+    params: Mapping[str, Any], loss: losses.Loss, network: Network, n_rows: int
+) -> Techniques:
     """Return the optimisation of a member with ``n_rows`` training rows."""
+    if params.get("label_smoothing", 0.0) > 0 and not loss.smooths:
+        raise InvalidParameterError(
+            f"The 'label_smoothing' parameter must be 0 with loss={loss!r}, which does not smooth labels. "
+            f"Got {params['label_smoothing']!r} instead."
+        )
     optimizer = optimizers.get(params["optimizer"])
     rate, decay = params["learning_rate"], params["weight_decay"]
     stacked = isinstance(network, MLP)
@@ -155,8 +223,3 @@ def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Ne
         dropout=network.dropout if isinstance(network, MLP) else (),
         label_smoothing=float(params.get("label_smoothing", 0.0)),
     )
-
-
-def resolve_initializer(value: Any) -> initializers.Initializer:
-    """Return the initializer; "auto" is kaiming_uniform."""
-    return initializers.get("kaiming_uniform" if value == "auto" else value)

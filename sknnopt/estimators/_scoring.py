@@ -28,7 +28,9 @@ class EpochScores:
     def scores(self, X: Any) -> NDArray[Any]:
         """Return the scores (n, O) of `X`, which must be the withheld rows themselves."""
         if X is not self._X or self.current is None:
-            raise ValueError("While it trains, the estimator predicts the withheld rows that a scorer is given, only.")
+            raise ValueError(
+                "While it trains, the estimator predicts the withheld rows that a scorer is given, only."
+            )
         return self.current
 
 
@@ -45,7 +47,7 @@ def epoch_scorer(estimator: Any, X: Any, y: Any) -> Callable[[NDArray[Any]], flo
     scoring = estimator.scoring
     if scoring == "loss":
         return None
-    scorer = scoring if callable(scoring) else _by_name(scoring)
+    scorer = as_scorer(scoring)
     model, given = copy.copy(estimator), EpochScores(X)
     model._epoch = given
 
@@ -56,11 +58,20 @@ def epoch_scorer(estimator: Any, X: Any, y: Any) -> Callable[[NDArray[Any]], flo
     return score
 
 
-def _by_name(name: str) -> Callable[..., float]:
-    if name not in get_scorer_names():
+def as_scorer(scoring: str | Callable[..., float]) -> Callable[..., float]:
+    """Return the scorer of a name, or the callable itself.
+
+    Raises
+    ------
+    InvalidParameterError
+        If there is no scorer of this name.
+    """
+    if callable(scoring):
+        return scoring
+    if scoring not in get_scorer_names():
         raise InvalidParameterError(
             f"The 'scoring' parameter must be 'loss', a scorer's name (sklearn.metrics.get_scorer_names()) or a "
-            f"callable (estimator, X, y). Got {name!r} instead.{suggestion(name, ['loss', *get_scorer_names()])}"
+            f"callable (estimator, X, y). Got {scoring!r} instead.{suggestion(scoring, ['loss', *get_scorer_names()])}"
         )
-    scorer: Callable[..., float] = get_scorer(name)
+    scorer: Callable[..., float] = get_scorer(scoring)
     return scorer

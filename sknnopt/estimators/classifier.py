@@ -150,22 +150,31 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         ValueError
             If `y` has a class that the first call did not name, or `classes` are not those of the first call.
         """
-        if classes is not None and hasattr(self, "module_") and not np.array_equal(np.unique(classes), self.classes_):
+        if (
+            classes is not None
+            and hasattr(self, "module_")
+            and not np.array_equal(np.unique(classes), self.classes_)
+        ):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
             )
         return self._partial_fit(X, y, classes, sample_weight)
 
     def _new_target(self, y: Any, weight: Any, classes: Any) -> ClassTarget:
-        target = ClassTarget().fit(y, weight, classes=classes)
-        task = "multilabel" if target.kind == "multilabel" else "classification"
-        self.loss_ = losses.get(self.loss, task=task)
-        return target
+        self.target_ = ClassTarget().fit(y, weight, classes=classes)
+        self.loss_ = losses.get(self.loss, task=self._task)
+        return self.target_
+
+    @property
+    def _task(self) -> str:
+        return "multilabel" if self.target_.kind == "multilabel" else "classification"
 
     def _strata(self, y: Any) -> NDArray[Any] | None:
         return None if self.target_.kind == "multilabel" else self.target_.encode(y)
 
-    def _encode_target(self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool) -> NDArray[Any]:
+    def _encode_target(
+        self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool
+    ) -> NDArray[Any]:
         codes = self.target_.encode(y)
         return codes.astype(np.float64) if codes.ndim == 2 and self.precision == "float64" else codes
 

@@ -128,13 +128,19 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         return self._partial_fit(X, y, None, sample_weight)
 
     def _new_target(self, y: Any, weight: Any, classes: Any) -> RegressionTarget:
-        self.loss_ = losses.get(self.loss, task="regression")
+        self.loss_ = losses.get(self.loss, task=self._task)
         return RegressionTarget(scale=self.loss_.scales_target, dtype=DTYPES[self.precision][0])
+
+    @property
+    def _task(self) -> str:
+        return "regression"
 
     def _strata(self, y: Any) -> None:
         return None
 
-    def _encode_target(self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool) -> NDArray[Any]:
+    def _encode_target(
+        self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool
+    ) -> NDArray[Any]:
         if fit and rows is not None:
             self.target_.fit(select(y, rows), None if weight is None else weight[rows])
         self.loss_.check_target(np.asarray(y))

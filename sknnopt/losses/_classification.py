@@ -37,13 +37,8 @@ class CrossEntropy(Loss):
     link = "softmax"
 
     def __call__(self, output: Tensor, target: Tensor, *, smoothing: Tensor | None = None) -> Tensor:
-        return self._value(torch.log_softmax(output, 1), target.unsqueeze(1), smoothing)
-
-    def _value(self, log_p: Tensor, index: Tensor, smoothing: Tensor | None) -> Tensor:
-        value = log_p.gather(1, index).squeeze(1).neg_()
-        if smoothing is None:
-            return value
-        return value.mul_(1 - smoothing).addcmul_(log_p.mean(1), smoothing, value=-1)
+        log_p = torch.log_softmax(output, 1)
+        return _smoothed(log_p.gather(1, target.unsqueeze(1))[:, 0].neg(), log_p, smoothing)
 
     def gradient(self, output: Tensor, target: Tensor, *, smoothing: Tensor | None = None) -> Tensor:
         return self.value_and_gradient(output, target, torch.empty_like(output), smoothing=smoothing)[1]
@@ -53,14 +48,21 @@ class CrossEntropy(Loss):
     ) -> tuple[Tensor, Tensor]:
         index = target.unsqueeze(1)
         torch.log_softmax(output, 1, out=out)
-        value = self._value(out, index, smoothing)
+        picked = out.gather(1, index)
+        value = _smoothed(picked[:, 0].neg(), out, smoothing)
         out.exp_()
         if smoothing is None:
-            out.scatter_add_(1, index, out.new_full((), -1.0).expand_as(index))
+            out.scatter_add_(1, index, picked.fill_(-1.0))
         else:
             share = smoothing.unsqueeze(1)
             out.scatter_add_(1, index, (share - 1).expand_as(index)).sub_(share / out.shape[1])
         return value, out
+
+
+def _smoothed(value: Tensor, log_p: Tensor, smoothing: Tensor | None) -> Tensor:
+    if smoothing is None:
+        return value
+    return value.mul_(1 - smoothing).addcmul_(log_p.mean(1), smoothing, value=-1)
 
 
 class SigmoidCrossEntropy(Loss):

@@ -38,7 +38,7 @@ class Dense:
         self._bias = parameters[f"{name}.bias"].unsqueeze(2)
         outputs, inputs = self._weight.shape[1:]
         self._out = space.features(f"{name}.out", outputs)
-        self._x = self._out.view
+        self._x = self._x_transposed = self._out.view
         self._input_gradient: Rows | None = None
         if gradients is not None:
             self._weight_gradient = gradients[f"{name}.weight"]
@@ -49,13 +49,14 @@ class Dense:
 
     def forward(self, x: Rows, step: Pass) -> Rows:
         """Return W x + b."""
-        self._x = x.view
-        torch.baddbmm(self._bias, self._weight, x.view, out=self._out.view)
+        if x.view is not self._x:
+            self._x, self._x_transposed = x.view, x.view.transpose(1, 2)
+        torch.bmm(self._weight, x.view, out=self._out.view).add_(self._bias)
         return self._out
 
     def backward(self, gradient: Rows) -> Rows:
         """Write dW = g x^T and db = g 1, return W^T g."""
-        torch.bmm(gradient.view, self._x.transpose(1, 2), out=self._weight_gradient)
+        torch.bmm(gradient.view, self._x_transposed, out=self._weight_gradient)
         torch.sum(gradient.view, 2, out=self._bias_gradient)
         if self._input_gradient is None:
             return gradient

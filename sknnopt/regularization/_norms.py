@@ -51,7 +51,7 @@ class L1(Regularizer):
         "strength": [Interval(Real, 0, None, closed="left")]
     }
 
-    def __init__(self, *, strength: float = 1e-4) -> None:
+    def __init__(self, strength: float = 1e-4) -> None:
         self.strength = strength
 
     def strengths(self) -> dict[str, float]:
@@ -90,7 +90,7 @@ class L2(Regularizer):
         "strength": [Interval(Real, 0, None, closed="left")]
     }
 
-    def __init__(self, *, strength: float = 1e-4) -> None:
+    def __init__(self, strength: float = 1e-4) -> None:
         self.strength = strength
 
     def strengths(self) -> dict[str, float]:
@@ -132,7 +132,7 @@ class ElasticNet(Regularizer):
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
     }
 
-    def __init__(self, *, strength: float = 1e-4, l1_ratio: float = 0.5) -> None:
+    def __init__(self, strength: float = 1e-4, *, l1_ratio: float = 0.5) -> None:
         self.strength = strength
         self.l1_ratio = l1_ratio
 
