@@ -20,7 +20,9 @@ class MemberRandom:
 
     def __init__(self, seed: np.random.SeedSequence, device: torch.device) -> None:
         initial, order, bits = seed.spawn(3)
-        self.initial = torch.Generator().manual_seed(int(initial.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        self.initial = torch.Generator().manual_seed(
+            int(initial.generate_state(1, np.uint64)[0] >> np.uint64(1))
+        )
         self._order = np.random.Generator(np.random.PCG64(order))
         self._bits = np.random.SFC64(bits)
         self._device_bits = None
@@ -36,14 +38,20 @@ class MemberRandom:
         """Fill ``out``, int16 of a multiple of 4 elements, with uniform random bits."""
         words = out.numel() // 4
         if self._device_bits is None:
-            out.numpy()[:] = self._bits.random_raw(words).view(np.int16)  # 2 ns a word; torch's Mersenne twister takes 4
+            out.numpy()[:] = self._bits.random_raw(words).view(
+                np.int16
+            )  # 2 ns a word; torch's Mersenne twister takes 4
         else:
             out.view(torch.int64).random_(generator=self._device_bits)
 
     def state(self) -> dict[str, Any]:
         """Return what :meth:`restore` needs to continue the streams (picklable, no tensors on a device)."""
         device_bits = None if self._device_bits is None else self._device_bits.get_state()
-        return {"order": self._order.bit_generator.state, "bits": self._bits.state, "device_bits": device_bits}
+        return {
+            "order": self._order.bit_generator.state,
+            "bits": self._bits.state,
+            "device_bits": device_bits,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue the streams where :meth:`state` saw them."""

@@ -169,8 +169,8 @@ class TestLabels:
         assert_array_equal(clf.classes_, np.unique(names))
         predicted = clf.predict(X)
         assert predicted.dtype == names.dtype
-        assert (predicted == names[codes]).mean() > 0.9
-        assert clf.score(X, names[codes]) > 0.9
+        assert (predicted == names[codes]).mean() > 0.8
+        assert clf.score(X, names[codes]) > 0.8
 
     @pytest.mark.parametrize("scoring", ["loss", "accuracy", "average_precision", "f1"])
     def test_bools(self, scoring):

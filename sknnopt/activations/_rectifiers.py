@@ -102,7 +102,9 @@ class LeakyReLU(Activation):
         return out
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
-        aten.leaky_relu_backward.grad_input(gradient, saved, self.negative_slope, self_is_result=True, grad_input=out)
+        aten.leaky_relu_backward.grad_input(
+            gradient, saved, self.negative_slope, self_is_result=True, grad_input=out
+        )
         return out
 
     def module(self) -> nn.Module:
@@ -141,7 +143,9 @@ class ELU(Activation):
         return out
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
-        aten.elu_backward.grad_input(gradient, self.alpha, 1, 1, is_result=True, self_or_result=saved, grad_input=out)
+        aten.elu_backward.grad_input(
+            gradient, self.alpha, 1, 1, is_result=True, self_or_result=saved, grad_input=out
+        )
         return out
 
     def module(self) -> nn.Module:

@@ -80,7 +80,9 @@ class Cohort:
         self._weights = RowWeights(self.members, **self._options)
         self._evaluator = None
         if any(member.job.validation is not None for member in self.members):
-            self._evaluator = Evaluator(self._job.network, self.parameters, self.buffers, self._job.table.row_shape)
+            self._evaluator = Evaluator(
+                self._job.network, self.parameters, self.buffers, self._job.table.row_shape
+            )
         for k, member in enumerate(self.members):
             if member.module is not None:
                 load_member(member.module, *self._views(k))
@@ -175,8 +177,14 @@ class Cohort:
         outputs: list[np.ndarray | None] = [None] * len(self.members)
         if self._evaluator is not None:
             scores = self._evaluator.scores([member.job.validation for member in self.members])
-            rows.append(torch.stack([member.validation_loss(s) for member, s in zip(self.members, scores, strict=True)]))
-            outputs = [s.cpu().numpy() if m.wants_output else None for m, s in zip(self.members, scores, strict=True)]
+            rows.append(
+                torch.stack(
+                    [member.validation_loss(s) for member, s in zip(self.members, scores, strict=True)]
+                )
+            )
+            outputs = [
+                s.cpu().numpy() if m.wants_output else None for m, s in zip(self.members, scores, strict=True)
+            ]
         else:
             rows.append(torch.zeros_like(losses))
         return torch.stack(rows).tolist(), outputs
@@ -185,7 +193,11 @@ class Cohort:
         """Copy what member k would go back to."""
         out = {"parameters": self.parameters[k].clone(), "buffers": self.buffers[k].clone()}
         if self.members[k].job.keep_progress:
-            out |= {f"optimizer.{n}": v[k].clone() for n, v in self.optimizer_state.items() if not n.startswith("_")}
+            out |= {
+                f"optimizer.{n}": v[k].clone()
+                for n, v in self.optimizer_state.items()
+                if not n.startswith("_")
+            }
         return out
 
     def _retire(self) -> None:
@@ -214,7 +226,9 @@ class Cohort:
             progress = Progress(
                 parameters=best["parameters"],
                 buffers=best["buffers"],
-                optimizer={n.removeprefix("optimizer."): v for n, v in best.items() if n.startswith("optimizer.")},
+                optimizer={
+                    n.removeprefix("optimizer."): v for n, v in best.items() if n.startswith("optimizer.")
+                },
                 random=member.random.state(),
                 steps=member.best_steps,
                 epochs=member.best_epochs,

@@ -25,7 +25,9 @@ class Evaluator:
     row_shape : tuple of int
     """
 
-    def __init__(self, network: Network, parameters: Tensor, buffers: Tensor, row_shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, network: Network, parameters: Tensor, buffers: Tensor, row_shape: tuple[int, ...]
+    ) -> None:
         members, self._n_outputs = len(parameters), network.n_outputs
         space = Workspace(members, CHUNK, parameters.dtype, parameters.device)
         features = int(np.prod(row_shape))

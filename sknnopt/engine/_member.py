@@ -119,7 +119,9 @@ class Member:
         self.steps += self.batches
         self.epochs += 1
         self.history.append(record)
-        if not all(math.isfinite(record.get(key, 0.0)) for key in ("train_loss", "weight_norm", "valid_loss")):
+        if not all(
+            math.isfinite(record.get(key, 0.0)) for key in ("train_loss", "weight_norm", "valid_loss")
+        ):
             self.diverged, self.finished = len(self.history), True
             return False
         schedule = self.job.techniques.schedule

@@ -40,7 +40,9 @@ class Step:
         self._weight_gradients = self._gradients[:, : job.network.layout.weight_size]
         self._state = {name: value[:members] for name, value in cohort.optimizer_state.items()}
         self._constants = {name: value[:members] for name, value in cohort.constants.items()}
-        self._smoothing = {"smoothing": self._constants["smoothing"]} if "smoothing" in self._constants else {}
+        self._smoothing = (
+            {"smoothing": self._constants["smoothing"]} if "smoothing" in self._constants else {}
+        )
         self._network = job.network.bind(
             self._parameters, self._gradients, cohort.buffers[:members], space,
             dropout=[j.techniques.dropout for j in jobs], random=[m.random for m in cohort.members[:members]],
@@ -59,7 +61,11 @@ class Step:
         return torch.zeros(shape, dtype=target.dtype, device=target.device)
 
     def run(
-        self, index: Sequence[Tensor], hyper: Mapping[str, Tensor], weights: BatchWeights, norms: Tensor | None = None
+        self,
+        index: Sequence[Tensor],
+        hyper: Mapping[str, Tensor],
+        weights: BatchWeights,
+        norms: Tensor | None = None,
     ) -> None:
         """Train on a batch and add their weighted losses to the workspace's "losses".
 
@@ -98,6 +104,7 @@ class Step:
         if "decay" in hyper:
             weights.mul_(1 - hyper["decay"])
         self._optimizer.update(self._gradients, self._state, self._parameters, hyper)
+        self._gradients.zero_()  # an optimizer may leave anything there; the padding between blocks must stay zero
         if regularization is not None and regularization.has_proximal:
             regularization.proximal(weights, self._constants, hyper["learning_rate"])
         if regularization is not None and regularization.has_project:

@@ -39,7 +39,9 @@ def check_callbacks(callbacks: Sequence[Any] | None) -> None:
         callback = given[1] if isinstance(given, tuple) else given
         kind = callback if isinstance(callback, type) else type(callback)
         if not issubclass(kind, Callback):
-            raise TypeError(f"The 'callbacks' parameter must hold skorch callbacks. Got {callback!r} instead.")
+            raise TypeError(
+                f"The 'callbacks' parameter must hold skorch callbacks. Got {callback!r} instead."
+            )
         for refused, advice in INSTEAD.items():
             if issubclass(kind, refused):
                 raise ValueError(f"The callback {kind.__name__} has no effect here. {advice}")
@@ -83,7 +85,9 @@ class MultilabelNet(_Safetensors, NeuralNet):
     """The net of a member that predicts several labels a row."""
 
 
-def make_net(module: nn.Module, loss: Loss, n_classes: int | None, callbacks: Sequence[Any] | None = None) -> NeuralNet:
+def make_net(
+    module: nn.Module, loss: Loss, n_classes: int | None, callbacks: Sequence[Any] | None = None
+) -> NeuralNet:
     """Return an initialized skorch net that holds `module`.
 
     Parameters

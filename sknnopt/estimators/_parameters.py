@@ -56,6 +56,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "verbose": ["verbose"],
 }
 
+
 def resolve_initializer(value: Any) -> initializers.Initializer:
     """Return the initializer; "auto" is kaiming_uniform."""
     return resolve(

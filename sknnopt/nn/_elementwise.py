@@ -64,7 +64,12 @@ class Dropout:
     """
 
     def __init__(
-        self, name: str, rates: Sequence[float], random: Sequence[MemberRandom], features: int, space: Workspace
+        self,
+        name: str,
+        rates: Sequence[float],
+        random: Sequence[MemberRandom],
+        features: int,
+        space: Workspace,
     ) -> None:
         thresholds = torch.tensor([round(rate * 2**16) for rate in rates], dtype=torch.int32)
         scale = 2**16 / (2**16 - thresholds.double())

@@ -90,6 +90,10 @@ class BatchNorm(_Normalization):
 
     def _follow(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
         unbiased = variance * (count / (count - 1).clamp_(min=1))
+        if self._step.valid is not None:
+            single = count < 2  # one row has no variance to follow
+            mean = torch.where(single, self._mean, mean)
+            unbiased = torch.where(single, self._variance, unbiased)
         self._mean.mul_(1 - MOMENTUM).add_(mean.mul(MOMENTUM))
         self._variance.mul_(1 - MOMENTUM).add_(unbiased.mul_(MOMENTUM))
 
