@@ -36,6 +36,14 @@ PLAIN = Techniques(
 )
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def make_table(task="classification", dtype=DOUBLE, n_rows=N_ROWS, weight=None, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n_rows, N_FEATURES))

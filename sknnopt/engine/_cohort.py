@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sknnopt.engine._evaluate import Evaluator
+from sknnopt.engine._feed import Feed
 from sknnopt.engine._hyper import HyperTable
 from sknnopt.engine._member import Member
 from sknnopt.engine._step import Step, row_norms
@@ -78,6 +79,7 @@ class Cohort:
         self._spaces: dict[int, Workspace] = {}
         self.constants = self._constants()
         self._weights = RowWeights(self.members, **self._options)
+        self._feed = Feed(self.members, **self._options)
         self._evaluator = None
         if any(member.job.validation is not None for member in self.members):
             self._evaluator = Evaluator(
@@ -140,10 +142,11 @@ class Cohort:
         everyone, fewest = len(self.members), self.members[-1].batches
         for t in range(self.members[0].batches):
             k = everyone if t < fewest else sum(member.batches > t for member in self.members)
-            index = [batch[t] for batch in batches[:k]]
+            inputs, target = self._feed.batch(batches, t, k)
+            weights = self._weights.batch([own[t] for own in batches[:k]], t)
             numbers = hyper.load(t) if k == everyone else {n: v[:k] for n, v in hyper.load(t).items()}
             norm = norms[:k] if t + 1 >= fewest else None
-            self._step(k, len(index[0])).run(index, numbers, self._weights.batch(index, t), norm)
+            self._step(k, inputs.shape[1]).run(inputs, target, numbers, weights, norm)
         return self._epoch_losses(), norms, hyper.last_rates
 
     def _epoch_losses(self) -> Tensor:

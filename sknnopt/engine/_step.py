@@ -1,12 +1,11 @@
 """One optimisation step of K members."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from sknnopt.data.batches import Table
 from sknnopt.engine._weights import BatchWeights
 from sknnopt.nn import Workspace
 
@@ -31,7 +30,6 @@ class Step:
     def __init__(self, cohort: "Cohort", members: int, rows: int, space: Workspace) -> None:
         jobs = [member.job for member in cohort.members[:members]]
         job, space = jobs[0], space.narrow(members)
-        self._tables: Sequence[Table] = [j.table for j in jobs]
         self._loss, self._optimizer = job.techniques.loss, job.techniques.optimizer
         self._regularization = job.techniques.regularization
         self._parameters = cohort.parameters[:members]
@@ -47,32 +45,24 @@ class Step:
             self._parameters, self._gradients, cohort.buffers[:members], space,
             dropout=[j.techniques.dropout for j in jobs], random=[m.random for m in cohort.members[:members]],
         )  # fmt: skip
-        features = int(torch.Size(job.table.row_shape).numel())
-        self._inputs = space.inputs("inputs", features).unflatten(2, job.table.row_shape)
-        self._each_input = self._inputs.unbind(0)
-        self._target = self._target_buffer(job.table.target, members, rows, job.network.n_outputs)
-        self._each_target = self._target.unbind(0)
         self._score_gradient = space.features("score_gradient", job.network.n_outputs)
         self._losses = space.flat("losses", rows)[:, :rows]
 
-    @staticmethod
-    def _target_buffer(target: Tensor, members: int, rows: int, outputs: int) -> Tensor:
-        shape = (members, rows) if target.ndim == 1 else (members, outputs, rows)
-        return torch.zeros(shape, dtype=target.dtype, device=target.device)
-
     def run(
         self,
-        index: Sequence[Tensor],
+        inputs: Tensor,
+        target: Tensor,
         hyper: Mapping[str, Tensor],
         weights: BatchWeights,
         norms: Tensor | None = None,
     ) -> None:
-        """Train on a batch and add their weighted losses to the workspace's "losses".
+        """Train on a batch and add its rows' weighted losses to the workspace's "losses".
 
         Parameters
         ----------
-        index : sequence of K tensors (B,)
-            The rows of each member.
+        inputs : Tensor (K, B, ...)
+            Encoded rows.
+        target : Tensor (K, B) or (K, O, B)
         hyper : mapping of str to Tensor (K, 1)
             What the optimizer's ``coefficients`` gave for this step, the learning rate and its product with the decay.
         weights : BatchWeights
@@ -80,13 +70,9 @@ class Step:
         norms : Tensor (K,) or None
             Where to write the norm of each member's gradient.
         """
-        members = zip(self._tables, index, self._each_input, self._each_target, strict=True)
-        for table, rows, inputs, target in members:
-            table.gather(rows, inputs)
-            table.gather_target(rows, target)
-        scores = self._network.forward(self._inputs, weights.step)
+        scores = self._network.forward(inputs, weights.step)
         gradient = self._score_gradient
-        value, _ = self._loss.value_and_gradient(scores.view, self._target, gradient.view, **self._smoothing)
+        value, _ = self._loss.value_and_gradient(scores.view, target, gradient.view, **self._smoothing)
         self._losses.addcmul_(value, weights.epoch)
         gradient.view.mul_(weights.rows)
         self._network.backward(gradient)

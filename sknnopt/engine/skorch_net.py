@@ -1,6 +1,8 @@
 """A member's skorch net: the door to skorch's ecosystem."""
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -57,31 +59,54 @@ def check_callbacks(callbacks: Sequence[Any] | None) -> None:
             )
 
 
-class _Safetensors:
-    """``f_safetensors=path`` as short for ``f_params=path, use_safetensors=True``."""
+class _MemberNet:
+    """What leaves the net is a copy: while its member trains, its parameters are views of the whole cohort's.
+
+    ``f_safetensors=path`` is short for ``f_params=path, use_safetensors=True``.
+    """
 
     def save_params(self, *args: Any, f_safetensors: Any = None, **kwargs: Any) -> None:
         """Save what the arguments name; see skorch."""
-        super().save_params(*args, **_with_safetensors(f_safetensors, kwargs))  # type: ignore[misc]
+        with self._copied():
+            super().save_params(*args, **_with_safetensors(f_safetensors, kwargs))  # type: ignore[misc]
 
     def load_params(self, *args: Any, f_safetensors: Any = None, **kwargs: Any) -> None:
         """Load what the arguments name; see skorch."""
         super().load_params(*args, **_with_safetensors(f_safetensors, kwargs))  # type: ignore[misc]
+
+    def __getstate__(self) -> Any:
+        with self._copied():
+            return super().__getstate__()
+
+    @contextmanager
+    def _copied(self) -> Iterator[None]:
+        """Put a copy in the place of the live module."""
+        live = {name: self.__dict__[name] for name in ("module", "module_") if name in self.__dict__}
+        if "module_" in live:
+            module = copy.deepcopy(live["module_"])
+            for owner in module.modules():
+                for name, value in owner.named_buffers(recurse=False):
+                    setattr(owner, name, value.clone())
+            self.__dict__.update(module=module, module_=module)
+        try:
+            yield
+        finally:
+            self.__dict__.update(live)
 
 
 def _with_safetensors(path: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs if path is None else {**kwargs, "f_params": path, "use_safetensors": True}
 
 
-class ClassifierNet(_Safetensors, NeuralNetClassifier):
+class ClassifierNet(_MemberNet, NeuralNetClassifier):
     """The net of a member that classifies."""
 
 
-class RegressorNet(_Safetensors, NeuralNetRegressor):
+class RegressorNet(_MemberNet, NeuralNetRegressor):
     """The net of a member that predicts numbers."""
 
 
-class MultilabelNet(_Safetensors, NeuralNet):
+class MultilabelNet(_MemberNet, NeuralNet):
     """The net of a member that predicts several labels a row."""
 
 
@@ -99,10 +124,14 @@ def make_net(
     n_classes : int or None
         For classification; None for regression and multilabel targets.
     callbacks : sequence of skorch callbacks or None
-        Cloned by skorch.
+        Copied: each member has its own, and those given stay as they are.
     """
     silent = {f"callbacks__{name}": None for name in ("epoch_timer", "train_loss", "valid_loss", "print_log")}
-    options: dict[str, Any] = {"train_split": None, "callbacks": list(callbacks or ()), "verbose": 1}
+    options: dict[str, Any] = {
+        "train_split": None,
+        "callbacks": copy.deepcopy(list(callbacks or ())),
+        "verbose": 1,
+    }
     options["predict_nonlinearity"] = _nonlinearity(loss)
     if n_classes is not None:
         net: NeuralNet = ClassifierNet(
@@ -134,6 +163,7 @@ class _Link:
 def record_epoch(net: NeuralNet, record: dict[str, Any]) -> None:
     """Write an epoch's record into the net's history, under skorch's names and with its flags for the best loss."""
     history = net.history
+    history.new_batch()  # Checkpoint formats its file names with the last batch
     for name, value in record.items():
         history.record("dur" if name == "seconds" else name, value)
     for name in ("train_loss", "valid_loss"):

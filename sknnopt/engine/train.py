@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
+from sknnopt._choices import Choice
 from sknnopt._threads import single_thread
 from sknnopt.engine._cohort import Cohort
 from sknnopt.engine.job import Job, Result
@@ -32,13 +33,39 @@ def train(jobs: Sequence[Job]) -> list[Result]:
     for i, job in enumerate(jobs):
         groups[job.structure()].append(i)
     results: dict[int, Result] = {}
-    with single_thread(), torch.no_grad():
-        for indices in groups.values():
-            for first in range(0, len(indices), MAX_MEMBERS):
-                part = indices[first : first + MAX_MEMBERS]
-                with _random_scope([jobs[i] for i in part]):
-                    results |= dict(zip(part, Cohort([jobs[i] for i in part]).train(), strict=True))
+    for indices in groups.values():
+        for first in range(0, len(indices), MAX_MEMBERS):
+            part = indices[first : first + MAX_MEMBERS]
+            results |= dict(zip(part, _train_cohort([jobs[i] for i in part]), strict=True))
     return [results[i] for i in range(len(jobs))]
+
+
+def _train_cohort(jobs: Sequence[Job]) -> list[Result]:
+    closed = jobs[0].network.stackable and all(_is_closed(job) for job in jobs)
+    grad_mode = torch.inference_mode if closed else torch.no_grad
+    with single_thread(), _random_scope(jobs), grad_mode():
+        results = Cohort(jobs).train()
+    if closed:  # tensors made in inference mode would be refused by autograd for ever
+        for result in results:
+            result.parameters, result.buffers = result.parameters.clone(), result.buffers.clone()
+    return results
+
+
+def _is_closed(job: Job) -> bool:
+    """Whether nobody but this package computes with the job's tensors, so that autograd need not follow them.
+
+    Torch's calls are then a fifth cheaper, which small networks consist of.
+    """
+    t = job.techniques
+    choices = [t.loss, t.optimizer, t.schedule, t.initializer, t.regularization, getattr(job.network, "activation", None)]
+    return job.observer is None and all(choice is None or _is_ours(choice) for choice in choices)
+
+
+def _is_ours(choice: Choice) -> bool:
+    parts = choice.get_params(deep=True).values()
+    return type(choice).__module__.startswith("sknnopt.") and all(
+        _is_ours(part) if isinstance(part, Choice) else not callable(part) for part in parts
+    )
 
 
 def _random_scope(jobs: Sequence[Job]) -> AbstractContextManager[None]:

@@ -164,13 +164,13 @@ class StackedMLP:
     def __init__(self, layers: list[Layer]) -> None:
         self._layers = layers
         self._reversed = layers[::-1]
-        self._input: Rows | None = None
+        self._inputs: dict[int, Rows] = {}
 
     def forward(self, x: Tensor, step: Pass) -> Rows:
         """Return the scores, view (K, O, B), of the rows ``x`` (K, B, F)."""
-        if self._input is None or self._input.flat is not x:
-            self._input = Rows(x, x.transpose(1, 2))
-        rows = self._input
+        rows = self._inputs.get(id(x))
+        if rows is None:
+            rows = self._inputs[id(x)] = Rows(x, x.transpose(1, 2))
         for layer in self._layers:
             rows = layer.forward(rows, step)
         return rows

@@ -1,0 +1,69 @@
+"""The rows of the coming batches, gathered several batches at a time."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sknnopt.engine._member import Member
+from sknnopt.nn import padded
+
+AHEAD_ELEMENTS = 2**16
+"""Elements of one member's rows that are gathered in one call: enough to make the call's cost small, 256 kB of float32."""
+
+
+class Feed:
+    """Gathers the rows of K members into buffers of several batches.
+
+    How many batches are gathered at once depends on the shape of a batch alone, so where a batch lies in memory does not
+    depend on who trains beside it.
+
+    Parameters
+    ----------
+    members : sequence of Member
+        In descending order of batches.
+    dtype, device
+        Of the rows.
+    """
+
+    def __init__(self, members: Sequence[Member], dtype: torch.dtype, device: torch.device) -> None:
+        job = members[0].job
+        self._tables = [member.job.table for member in members]
+        self._rows = members[0].batch_rows
+        features = int(torch.Size(job.table.row_shape).numel())
+        ahead = AHEAD_ELEMENTS // max(1, self._rows * features) if job.network.stackable else 1
+        self.ahead = min(max(1, ahead), members[0].batches)
+        capacity = self.ahead * self._rows + (0 if job.network.stackable else 1)
+        flat = torch.zeros((len(members), padded(capacity * features)), dtype=dtype, device=device)
+        view = flat[:, : capacity * features].view(-1, capacity, *job.table.row_shape)
+        self._inputs, self._all_inputs = view.unbind(0), view
+        target, outputs = job.table.target, job.network.n_outputs
+        shape = (len(members), capacity) if target.ndim == 1 else (len(members), outputs, capacity)
+        self._all_targets = torch.zeros(shape, dtype=target.dtype, device=device)
+        self._targets = self._all_targets.unbind(0)
+        self._parts: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
+
+    def batch(self, batches: Sequence[Sequence[Tensor]], t: int, members: int) -> tuple[Tensor, Tensor]:
+        """Return inputs (K, B, ...) and targets, (K, B) or (K, O, B), of batch `t` of the first `members` members.
+
+        Parameters
+        ----------
+        batches : sequence of K sequences of tensors (B,)
+            Each member's batches of the epoch. Successive calls go through them in order.
+        t, members : int
+        """
+        place = t % self.ahead
+        if place == 0:
+            for k, own in enumerate(batches[:members]):
+                self._gather(k, own[t : t + self.ahead])
+        size = len(batches[0][t])
+        key = (place, members, size)
+        if key not in self._parts:
+            rows = slice(place * self._rows, place * self._rows + size)
+            self._parts[key] = (self._all_inputs[:members, rows], self._all_targets[:members, ..., rows])
+        return self._parts[key]
+
+    def _gather(self, k: int, batches: Sequence[Tensor]) -> None:
+        index = batches[0] if len(batches) == 1 else torch.cat(tuple(batches))
+        self._tables[k].gather(index, self._inputs[k][: len(index)])
+        self._tables[k].gather_target(index, self._targets[k][..., : len(index)])
