@@ -1,4 +1,4 @@
-"""What a member learns is its own: whoever trains beside it, whatever the caller's settings, and leaving no trace."""
+"""What a member learns is its own, whoever trains beside it, and training leaves no trace."""
 
 import random
 import warnings
@@ -61,7 +61,9 @@ def draw_shared(rng, **fixed):
     """What every member of a cohort has in common."""
     layers = int(rng.integers(0, 4))
     hidden = tuple(int(n) for n in rng.integers(1, 140 if rng.random() < 0.3 else 40, layers))
-    task = fixed.get("task") or str(rng.choice(["classification", "classification", "multilabel", "regression"]))
+    task = fixed.get("task") or str(
+        rng.choice(["classification", "classification", "multilabel", "regression"])
+    )
     shared = {
         "task": task,
         "n_features": int(rng.integers(1, 60)),
@@ -126,9 +128,13 @@ def draw_job(rng, shared, table):
     """One member: its own numbers, rows and seed."""
     techniques = draw_techniques(rng, shared)
     network = MLP(
-        shared["n_features"], shared["hidden"], shared["n_outputs"], activations.get(shared["activation"]),
-        shared["normalization"], techniques.dropout,
-    )  # fmt: skip
+        shared["n_features"],
+        shared["hidden"],
+        shared["n_outputs"],
+        activations.get(shared["activation"]),
+        shared["normalization"],
+        techniques.dropout,
+    )
     own = table if rng.random() < 0.7 else draw_table(rng, shared)
     order = rng.permutation(len(own.target))
     n_rows = int(rng.integers(3, 120)) if rng.random() < 0.7 else 100 + int(rng.integers(2))
@@ -138,9 +144,17 @@ def draw_job(rng, shared, table):
         withheld = order[120 : 120 + int(rng.integers(1, 20))]
         validation = Validation(own, withheld, judge, bool(rng.random() < 0.8), int(rng.integers(1, 3)), 1e-4)
     return Job(
-        network, own, np.sort(order[:n_rows]), techniques, np.random.SeedSequence(int(rng.integers(2**32))),
-        int(rng.integers(2, 5)), CPU, shared["dtype"], validation=validation, keep_progress=bool(rng.random() < 0.5),
-    )  # fmt: skip
+        network,
+        own,
+        np.sort(order[:n_rows]),
+        techniques,
+        np.random.SeedSequence(int(rng.integers(2**32))),
+        int(rng.integers(2, 5)),
+        CPU,
+        shared["dtype"],
+        validation=validation,
+        keep_progress=bool(rng.random() < 0.5),
+    )
 
 
 def draw_jobs(seed, members, **fixed):
@@ -239,8 +253,20 @@ def test_members_of_several_structures():
 
 def test_members_that_stop_at_different_epochs():
     """One stops early, one is cut off, one diverges, one goes on: nobody notices."""
-    jobs = draw_jobs(900, 6, task="regression", loss="squared_error", optimizer="sgd", hidden=(19, 7), stops=True,
-                     penalty=None, clips=False, weighted=True, drops=[True, False], dtype=torch.float32)  # fmt: skip
+    jobs = draw_jobs(
+        900,
+        6,
+        task="regression",
+        loss="squared_error",
+        optimizer="sgd",
+        hidden=(19, 7),
+        stops=True,
+        penalty=None,
+        clips=False,
+        weighted=True,
+        drops=[True, False],
+        dtype=torch.float32,
+    )
     epochs = [1, 3, 8, 8, 8, 8]
     jobs = [replace(job, epochs=n) for job, n in zip(jobs, epochs, strict=True)]
     wild = replace(jobs[4].techniques, learning_rate=1e12, schedule=schedules.Constant(), warmup=0.0)
@@ -255,6 +281,39 @@ def test_members_that_stop_at_different_epochs():
     assert lengths[5] == 4
     assert results[4].diverged is not None
     assert [result.diverged for i, result in enumerate(results) if i != 4] == [None] * 5
+
+
+@pytest.mark.parametrize("task", LOSSES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_members_with_withheld_rows_of_different_numbers(task, dtype):
+    """Some need one chunk, some several, one has none."""
+    jobs = draw_jobs(950, 5, task=task, loss=LOSSES[task][0], n_outputs=3, dtype=DTYPES[dtype], sparse=False)
+    rng = np.random.default_rng(0)
+    shared = {
+        "dtype": DTYPES[dtype],
+        "task": task,
+        "n_outputs": 3,
+        "sparse": False,
+        "weighted": jobs[0].table.weight is not None,
+        "n_features": jobs[0].network.n_inputs,
+    }
+    table = draw_table(rng, shared, n_rows=1200)
+    for k, n_rows in enumerate((3, 512, 513, 1100)):
+        jobs[k] = replace(
+            jobs[k], validation=Validation(table, rng.permutation(1200)[:n_rows], None, True, 2, 0.0)
+        )
+    jobs[4] = replace(jobs[4], validation=None)
+    assert_independent(jobs)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_members_beside_one_that_brings_a_function_of_its_own(seed):
+    """Autograd may then look on, and changes nothing."""
+    jobs = draw_jobs(960 + seed, 4)
+    own = replace(jobs[1].techniques, schedule=schedules.get(lambda progress: 1 - progress))
+    jobs[1] = replace(jobs[1], techniques=own)
+    assert len({job.structure() for job in jobs}) == 1
+    assert_independent(jobs)
 
 
 def test_a_difference_would_be_seen():
@@ -329,7 +388,13 @@ def double():
 
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 def test_the_callers_default_dtype_changes_no_bit(normalization, request):
-    fixed = {"hidden": (12, 5), "drops": [True, True], "normalization": normalization, "stops": True, "clips": True}
+    fixed = {
+        "hidden": (12, 5),
+        "drops": [True, True],
+        "normalization": normalization,
+        "stops": True,
+        "clips": True,
+    }
     cases = [partial(draw_jobs, 1400 + i, 2, smooths=True, task="classification", **fixed) for i in range(6)]
     before = [result for case in cases for result in train(case())] + train(custom_jobs())
     request.getfixturevalue("double")
@@ -341,7 +406,7 @@ def test_the_callers_default_dtype_changes_no_bit(normalization, request):
 
 def surroundings():
     """What belongs to the caller."""
-    name, keys, *rest = np.random.get_state()
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002
     return {
         "threads": torch.get_num_threads(),
         "interop": torch.get_num_interop_threads(),

@@ -163,7 +163,7 @@ class Cohort:
         if (members, rows) not in self._steps:
             everyone = len(self.members)
             if rows not in self._spaces:
-                self._spaces[rows] = Workspace(everyone, rows, **self._options)
+                self._spaces[rows] = Workspace(everyone, rows, **self._options, products=self._job.products)
                 self._steps[everyone, rows] = Step(self, everyone, rows, self._spaces[rows])
             if members < everyone:
                 self._steps[members, rows] = Step(self, members, rows, self._spaces[rows])

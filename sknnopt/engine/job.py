@@ -109,6 +109,8 @@ class Job:
         The encoded data, which other members may share.
     rows : ndarray of int64
         This member's training rows; none has zero weight.
+    dtype, products : torch.dtype
+        Type of data, weights and sums; and what factors are rounded to before they are multiplied, None for neither.
     epochs : int
         How many epochs to train now (``max_epochs`` in `techniques` is what schedules count on).
     """
@@ -121,6 +123,7 @@ class Job:
     epochs: int
     device: torch.device
     dtype: torch.dtype
+    products: torch.dtype | None = None
     validation: Validation | None = None
     progress: Progress | None = None
     keep_progress: bool = False
@@ -134,7 +137,7 @@ class Job:
         return (
             self.network.structure(), t.batch_size, t.optimizer.structure(), loss, regularization,
             t.gradient_clipping is None, t.label_smoothing > 0, t.weight_decay > 0,
-            self.table.weight is None, self.table.row_shape, str(self.device), self.dtype,
+            self.table.weight is None, self.table.row_shape, str(self.device), self.dtype, self.products,
         )  # fmt: skip
 
 

@@ -47,8 +47,16 @@ def _train_cohort(jobs: Sequence[Job]) -> list[Result]:
         results = Cohort(jobs).train()
     if closed:  # tensors made in inference mode would be refused by autograd for ever
         for result in results:
-            result.parameters, result.buffers = result.parameters.clone(), result.buffers.clone()
+            _make_ordinary(result)
     return results
+
+
+def _make_ordinary(result: Result) -> None:
+    for part in (result, result.progress):
+        if part is not None:
+            part.parameters, part.buffers = part.parameters.clone(), part.buffers.clone()
+    if result.progress is not None:
+        result.progress.optimizer = {name: value.clone() for name, value in result.progress.optimizer.items()}
 
 
 def _is_closed(job: Job) -> bool:

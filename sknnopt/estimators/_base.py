@@ -3,7 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -49,7 +49,21 @@ from sknnopt.estimators._parameters import (
 from sknnopt.estimators._scoring import epoch_scorer
 from sknnopt.nn import CustomNetwork, Network, predict_scores
 
-DTYPES = {"float32": (np.dtype(np.float32), torch.float32), "float64": (np.dtype(np.float64), torch.float64)}
+
+
+class Precision(NamedTuple):
+    """What ``precision`` stands for: numpy's and torch's type of data and weights, and that of factors if another."""
+
+    array: np.dtype[Any]
+    tensor: torch.dtype
+    products: torch.dtype | None
+
+
+PRECISIONS = {
+    "float32": Precision(np.dtype(np.float32), torch.float32, None),
+    "float64": Precision(np.dtype(np.float64), torch.float64, None),
+    "bf16": Precision(np.dtype(np.float32), torch.float32, torch.bfloat16),
+}
 
 
 class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
@@ -156,7 +170,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         classes: Any = None,
     ) -> Prepared:  # fmt: skip
         """Check and encode the data; with `reset` the encoders learn from the training rows."""
-        numpy_dtype = DTYPES[self.precision][0]
+        numpy_dtype = PRECISIONS[self.precision].array
         X = as_two_dimensional(X, allow_nd=self._takes_nd())
         validate_data(self, X, y, reset=reset, skip_check_array=True)
         y = as_array(y)
@@ -200,7 +214,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         validate_data(self, X, reset=False, skip_check_array=True)
         check_consistent_length(X, y)
         weight = check_weights(sample_weight, X)
-        dtype = DTYPES[self.precision][0]
+        dtype = PRECISIONS[self.precision].array
         inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
         prepared.held_out = as_table(
             inputs, self._encode_target(y, weight, None, fit=False), weight, self._device
@@ -245,7 +259,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         count = len(members(self.module_)) if again else self.n_members
         seeds = np.random.SeedSequence(self._seed).spawn(count)
         networks = [self._network(k, seed, prepared, again=again) for k, seed in enumerate(seeds)]
-        dtype = DTYPES[self.precision][1]
+        dtype = PRECISIONS[self.precision].tensor
         progress = (
             self._continuation(networks, dtype, anew=history is None) if again else [None] * len(networks)
         )
@@ -259,6 +273,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
                 epochs=epochs,
                 device=self._device,
                 dtype=dtype,
+                products=PRECISIONS[self.precision].products,
                 validation=self._validation(prepared),
                 progress=progress[k],
                 keep_progress=keep,
@@ -314,7 +329,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
             return given.scores(X)
         X = as_two_dimensional(X, allow_nd=self._takes_nd())
         validate_data(self, X, reset=False, skip_check_array=True)
-        dtype = DTYPES[self.precision][0]
+        dtype = PRECISIONS[self.precision].array
         inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
         return predict_scores(self.module_, inputs, torch.device("cpu"))
 

@@ -16,11 +16,11 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         ``network__width``. An instance is copied, and training starts from its weights.
     hidden_layer_sizes : int or sequence of int, default=(128, 128)
         Units of each hidden layer of the built-in network.
-    activation : str, Activation or callable, default="relu"
+    activation : str, Activation or callable, default="silu"
         See :mod:`sknnopt.activations`.
     normalization : {"batch", "layer"} or None, default=None
         Normalisation before each activation.
-    dropout : float or sequence of float, default=0.1
+    dropout : float or sequence of float, default={dropout}
         Probability in [0, 1) of dropping a hidden unit, or one for each hidden layer.
     initializer : str, Initializer or callable, default="auto"
         See :mod:`sknnopt.initializers`. "auto" is "kaiming_uniform", and for a module of the user's what it was
@@ -66,8 +66,9 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Which columns are categories, as in :class:`~sklearn.ensemble.HistGradientBoostingClassifier`.
     {class_weight}device : str or torch.device, default="auto"
         Where to train: "auto" (the CPU), "cpu", "cuda", "cuda:1", "mps". The fitted network lies on the CPU.
-    precision : {"float32", "float64"}, default="float32"
-        Type of data, weights and products.
+    precision : {"float32", "float64", "bf16"}, default="float32"
+        Type of data, weights and products; "bf16" rounds the factors of products to bfloat16 in training and keeps
+        weights and sums in float32.
     random_state : int, RandomState instance or None, default=None
         Seeds initial weights, order of rows, dropout and the withheld rows.
     warm_start : bool, default=False
@@ -110,7 +111,8 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
 
 _CLASSIFIER = {
     "loss": "cross entropy",
-    "smoothing": """label_smoothing : float, default=0.0
+    "dropout": "0.2",
+    "smoothing": """label_smoothing : float, default=0.05
         Share in [0, 1) of each target that is spread over all classes.
     """,
     "class_weight": """class_weight : dict, "balanced", list of dict or None, default=None
@@ -123,6 +125,7 @@ _CLASSIFIER = {
 }
 _REGRESSOR = {
     "loss": "the squared error",
+    "dropout": "0.1",
     "smoothing": "",
     "class_weight": "",
     "classes": "",

@@ -49,7 +49,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "preprocessing": [StrOptions({"auto"}), None],
     "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     "device": [str, torch.device],
-    "precision": [StrOptions({"float32", "float64"})],
+    "precision": [StrOptions({"float32", "float64", "bf16"})],
     "random_state": ["random_state"],
     "warm_start": ["boolean"],
     "callbacks": [list, tuple, None],

@@ -12,7 +12,7 @@ from torch import nn
 from sknnopt import losses
 from sknnopt.activations import Activation
 from sknnopt.data import RegressionTarget
-from sknnopt.estimators._base import DTYPES, NetworkEstimator
+from sknnopt.estimators._base import PRECISIONS, NetworkEstimator
 from sknnopt.estimators._data import select
 from sknnopt.estimators._docs import document
 from sknnopt.estimators._parameters import CONSTRAINTS
@@ -48,7 +48,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         *,
         network: str | nn.Module | Callable[..., nn.Module] = "mlp",
         hidden_layer_sizes: int | Sequence[int] = (128, 128),
-        activation: str | Activation | Callable[..., Any] = "relu",
+        activation: str | Activation | Callable[..., Any] = "silu",
         normalization: str | None = None,
         dropout: float | Sequence[float] = 0.1,
         initializer: str | Initializer | Callable[..., Any] = "auto",
@@ -129,7 +129,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
 
     def _new_target(self, y: Any, weight: Any, classes: Any) -> RegressionTarget:
         self.loss_ = losses.get(self.loss, task=self._task)
-        return RegressionTarget(scale=self.loss_.scales_target, dtype=DTYPES[self.precision][0])
+        return RegressionTarget(scale=self.loss_.scales_target, dtype=PRECISIONS[self.precision].array)
 
     @property
     def _task(self) -> str:

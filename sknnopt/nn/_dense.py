@@ -39,6 +39,7 @@ class Dense:
         outputs, inputs = self._weight.shape[1:]
         self._out = space.features(f"{name}.out", outputs)
         self._x = self._x_transposed = self._out.view
+        self._products = space.products
         self._input_gradient: Rows | None = None
         if gradients is not None:
             self._weight_gradient = gradients[f"{name}.weight"]
@@ -51,14 +52,22 @@ class Dense:
         """Return W x + b."""
         if x.view is not self._x:
             self._x, self._x_transposed = x.view, x.view.transpose(1, 2)
-        torch.bmm(self._weight, x.view, out=self._out.view).add_(self._bias)
+        self._multiply(self._weight, x.view, self._out.view)
+        self._out.view.add_(self._bias)
         return self._out
 
     def backward(self, gradient: Rows) -> Rows:
         """Write dW = g x^T and db = g 1, return W^T g."""
-        torch.bmm(gradient.view, self._x_transposed, out=self._weight_gradient)
+        self._multiply(gradient.view, self._x_transposed, self._weight_gradient)
         torch.sum(gradient.view, 2, out=self._bias_gradient)
         if self._input_gradient is None:
             return gradient
-        torch.bmm(self._transposed, gradient.view, out=self._input_gradient.view)
+        self._multiply(self._transposed, gradient.view, self._input_gradient.view)
         return self._input_gradient
+
+    def _multiply(self, left: Tensor, right: Tensor, out: Tensor) -> None:
+        """Write the K products (K, M, N) (K, N, P) into ``out``."""
+        if self._products is None:
+            torch.bmm(left, right, out=out)
+        else:
+            out.copy_(torch.bmm(left.to(self._products), right.to(self._products)))

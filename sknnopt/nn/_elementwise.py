@@ -71,7 +71,7 @@ class Dropout:
         features: int,
         space: Workspace,
     ) -> None:
-        thresholds = torch.tensor([round(rate * 2**16) for rate in rates], dtype=torch.int32)
+        thresholds = torch.tensor([min(round(rate * 2**16), 2**16 - 1) for rate in rates], dtype=torch.int32)
         scale = 2**16 / (2**16 - thresholds.double())
         self._threshold = (thresholds - 2**15).to(torch.int16).unsqueeze(1).to(space.device)
         self._scale = scale.to(space.dtype).unsqueeze(1).to(space.device)

@@ -11,8 +11,11 @@ from sknnopt import activations
 from sknnopt._threads import single_thread
 from sknnopt.nn._ensemble import MemberAverage
 
-TILE = 32
-"""Rows a tile. Every product is over tiles, the last one filled up, so a row's scores do not depend on its neighbours."""
+TILE = {np.dtype(np.float32): 32, np.dtype(np.float64): 48}
+"""Rows a tile. Products are over tiles, the last one filled up: a row's scores do not depend on the others.
+
+The numbers are whole blocks of the products' kernels, so that its place in the tile does not matter either.
+"""
 
 TILES = 32
 """Tiles that go through a network at once."""
@@ -33,27 +36,28 @@ def predict_scores(module: nn.Module, x: Any, device: torch.device) -> np.ndarra
     -------
     ndarray (n, O)
     """
-    forward = _forward(module)
+    tile = TILE[x.dtype]
+    forward = _forward(module, tile)
     parts = []
     with single_thread(), torch.inference_mode():
-        for first in range(0, x.shape[0], TILE * TILES):
-            part = x[first : first + TILE * TILES]
+        for first in range(0, x.shape[0], tile * TILES):
+            part = x[first : first + tile * TILES]
             part = part.toarray() if hasattr(part, "toarray") else part
-            rows = np.zeros((-(-len(part) // TILE) * TILE, *part.shape[1:]), dtype=part.dtype)
+            rows = np.zeros((-(-len(part) // tile) * tile, *part.shape[1:]), dtype=part.dtype)
             rows[: len(part)] = part
             scores = forward(torch.from_numpy(rows).to(device))
             parts.append(scores[: len(part)].cpu().numpy())
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _forward(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Return what maps rows (T * TILE, ...) to scores (T * TILE, O)."""
+def _forward(module: nn.Module, tile: int) -> Callable[[Tensor], Tensor]:
+    """Return what maps rows (T * tile, ...) to scores (T * tile, O)."""
     if isinstance(module, MemberAverage):
-        members = [_forward(member) for member in module.members]
+        members = [_forward(member, tile) for member in module.members]
         return lambda x: module.average(torch.stack([member(x) for member in members]))
     if type(module) is nn.Sequential and all(type(layer) in _TILED for layer in module):
-        return lambda x: _tiled(module, x)
-    return lambda x: torch.cat([_plain(module, part) for part in x.split(TILE)])
+        return lambda x: _tiled(module, x, tile)
+    return lambda x: torch.cat([_plain(module, part) for part in x.split(tile)])
 
 
 def _plain(module: nn.Module, x: Tensor) -> Tensor:
@@ -61,9 +65,9 @@ def _plain(module: nn.Module, x: Tensor) -> Tensor:
     return scores.unsqueeze(1) if scores.ndim == 1 else scores
 
 
-def _tiled(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """Run a stack of layers feature-major, (T, F, TILE): a product a tile, each with the same shape."""
-    x = x.view(-1, TILE, x.shape[1]).transpose(1, 2)
+def _tiled(layers: nn.Sequential, x: Tensor, tile: int) -> Tensor:
+    """Run a stack of layers feature-major, (T, F, tile): a product a tile, each with the same shape."""
+    x = x.view(-1, tile, x.shape[1]).transpose(1, 2)
     for layer in layers:
         x = _TILED[type(layer)](layer, x)
     return x.transpose(1, 2).reshape(-1, x.shape[1])

@@ -28,15 +28,25 @@ class Workspace:
         K and B.
     dtype : torch.dtype
     device : torch.device
+    products : torch.dtype or None
+        Type that factors are rounded to before they are multiplied (bfloat16); None multiplies as they are.
     """
 
-    def __init__(self, members: int, rows: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self,
+        members: int,
+        rows: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        products: torch.dtype | None = None,
+    ) -> None:
         self.members, self.rows, self.dtype, self.device = members, rows, dtype, device
+        self.products = products
         self._store: dict[str, Tensor] = {}
 
     def narrow(self, members: int) -> "Workspace":
         """Return a workspace of the first ``members`` members over the same memory."""
-        part = Workspace(members, self.rows, self.dtype, self.device)
+        part = Workspace(members, self.rows, self.dtype, self.device, self.products)
         part._store = self._store
         return part
 

@@ -144,7 +144,7 @@ class CustomNetwork:
         load_member(self._module, views, {})
         statistics = {name: value[0] for name, value in self.buffers.views(buffers).items()}
         slopes = None if gradients is None else self.layout.views(gradients)
-        return BoundModule(self._module, self.n_outputs, slopes, statistics)
+        return BoundModule(self._module, self.n_outputs, slopes, statistics, space.products)
 
     def module(self) -> nn.Module:
         """Return a copy of the module."""
@@ -160,8 +160,10 @@ class BoundModule:
         n_outputs: int,
         gradients: Mapping[str, Tensor] | None,
         statistics: Mapping[str, Tensor],
+        products: torch.dtype | None,
     ) -> None:
         self._module, self._n_outputs = module, n_outputs
+        self._products = products
         self._statistics = statistics
         self._gradients = gradients
         self._scores: Tensor | None = None
@@ -169,9 +171,9 @@ class BoundModule:
     def forward(self, x: Tensor, step: Pass) -> Rows:
         """Return the module's scores as (1, O, B)."""
         self._module.train(step.training)
-        with torch.set_grad_enabled(step.training):
-            scores = self._module(x[0])
-        scores = self._checked(scores, len(x[0]))
+        low = torch.autocast(x.device.type, self._products, enabled=self._products is not None and step.training)
+        with torch.set_grad_enabled(step.training), low:
+            scores = self._checked(self._module(x[0]), len(x[0])).to(x.dtype)
         self._scores = scores if step.training else None
         view = scores.detach().T.unsqueeze(0)
         return Rows(view, view)

@@ -1,0 +1,351 @@
+"""Errors teach: the parameter, what is allowed, what was received, the nearest spelling; and nothing is broken after."""
+
+import inspect
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+from sknnopt import NNClassifier, NNRegressor, losses, optimizers
+from sknnopt._compat import InvalidParameterError
+
+IRIS = load_iris(return_X_y=True)
+DIABETES = load_diabetes(return_X_y=True)
+QUICK = {"hidden_layer_sizes": (8,), "max_epochs": 2, "random_state": 0}
+
+WRONG = {
+    "network": [3, "resnet7"],
+    "hidden_layer_sizes": [0, -3, (8, 0), (8, 2.5), "8", None, 2.5],
+    "activation": [3, None, "tahn2000"],
+    "normalization": ["batches of everything", 1],
+    "dropout": [1.0, -0.1, (0.1, 0.2), (1.5,), "0.1", None],
+    "initializer": [3, None],
+    "optimizer": [3, None, optimizers.Adam, "gradient free"],
+    "learning_rate": [0, -1.0, "fast"],
+    "weight_decay": [-1.0, "some"],
+    "schedule": [3, None],
+    "warmup": [1.0, -0.5, None],
+    "batch_size": [0, 2.5, None, "full"],
+    "max_epochs": [0, 2.5, None],
+    "gradient_clipping": [0, -1.0],
+    "loss": [3, None],
+    "regularization": [3, 0.1],
+    "label_smoothing": [1.0, -0.1, None],
+    "early_stopping": ["sometimes", 2, None],
+    "scoring": [None, 3],
+    "validation_fraction": [0.0, 1.0, 5],
+    "n_iter_no_change": [0, 1.5],
+    "tol": [-1.0, None],
+    "n_members": [0, 1.5, None],
+    "preprocessing": ["scale", True],
+    "categorical_features": ["all of them", 3],
+    "class_weight": ["even", 3],
+    "device": ["abacus", "cuda:99", "meta", 3],
+    "precision": ["double", None, 32],
+    "random_state": ["today", -1.5],
+    "warm_start": ["yes", None],
+    "callbacks": ["history", 3],
+    "verbose": [-1, "loud"],
+}
+
+MISTYPED = {
+    "network": ("mpl", "mlp"),
+    "activation": ("rellu", "relu"),
+    "normalization": ("bach", "batch"),
+    "initializer": ("kaimin_uniform", "kaiming_uniform"),
+    "optimizer": ("AdamW ", "adamw"),
+    "schedule": ("cosin", "cosine"),
+    "batch_size": ("atuo", "auto"),
+    "loss": ("cros_entropy", "cross_entropy"),
+    "regularization": ("elasticnet", "elastic_net"),
+    "early_stopping": ("atuo", "auto"),
+    "scoring": ("acuracy", "accuracy"),
+    "preprocessing": ("atuo", "auto"),
+    "categorical_features": ("from_dtypes", "from_dtype"),
+    "class_weight": ("balance", "balanced"),
+    "device": ("cdua", "cuda"),
+    "precision": ("flaot32", "float32"),
+}
+TAKES_NO_NAME = {
+    "hidden_layer_sizes", "dropout", "learning_rate", "weight_decay", "warmup", "max_epochs", "gradient_clipping",
+    "label_smoothing", "validation_fraction", "n_iter_no_change", "tol", "n_members", "random_state", "warm_start",
+    "callbacks", "verbose",
+}  # fmt: skip
+PARAMETERS = {make: list(inspect.signature(make).parameters) for make in (NNClassifier, NNRegressor)}
+
+
+def data(make):
+    return IRIS if make is NNClassifier else DIABETES
+
+
+def wrong_values():
+    for make, names in PARAMETERS.items():
+        for name in names:
+            for value in WRONG.get(name, ["no wrong value of it is tested"]):
+                yield pytest.param(make, name, value, id=f"{make.__name__}-{name}-{value!r}")
+
+
+class TestParameters:
+    @pytest.mark.parametrize(("make", "name", "value"), list(wrong_values()))
+    def test_a_wrong_value(self, make, name, value):
+        assert name in WRONG, f"there is no wrong value of {name!r}: write one"
+        network = make(**{**QUICK, name: value})
+        with pytest.raises(ValueError, match=f"The '{name}' parameter.*must") as caught:
+            network.fit(*data(make))
+        assert isinstance(caught.value, InvalidParameterError)
+        assert str(value) in str(caught.value) or repr(value) in str(caught.value)
+        assert "Got" in str(caught.value)
+        assert not hasattr(network, "module_")
+        network.set_params(**{name: QUICK.get(name, make().get_params()[name])}).fit(*data(make))
+
+    @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
+    @pytest.mark.parametrize("name", MISTYPED)
+    def test_the_nearest_spelling_is_offered(self, make, name):
+        if name not in PARAMETERS[make]:
+            pytest.skip("for the classifier alone")
+        wrong, right = MISTYPED[name]
+        if make is NNRegressor:
+            wrong, right = {"loss": ("hubber", "huber"), "scoring": ("R2", "r2")}.get(name, (wrong, right))
+        with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter") as caught:
+            make(**{**QUICK, name: wrong}).fit(*data(make))
+        assert str(caught.value).endswith(f"Did you mean {right!r}?")
+        assert repr(wrong) in str(caught.value)
+
+    def test_every_parameter_that_takes_names_is_mistyped(self):
+        assert set(PARAMETERS[NNClassifier]) | set(PARAMETERS[NNRegressor]) == set(MISTYPED) | TAKES_NO_NAME
+
+    @pytest.mark.parametrize("name", ["activation", "initializer", "optimizer", "schedule", "regularization"])
+    def test_all_names_are_listed(self, name):
+        import sknnopt
+
+        module = getattr(sknnopt, name + "s" * (name not in {"regularization", "activation"}), None)
+        module = module or __import__(
+            f"sknnopt.{name if name == 'regularization' else name + 's'}", fromlist=["names"]
+        )
+        for wrong in ("nothing like it", 3):
+            with pytest.raises(InvalidParameterError) as caught:
+                NNClassifier(**{**QUICK, name: wrong}).fit(*IRIS)
+            assert all(repr(known) in str(caught.value) for known in module.names())
+
+    def test_a_class_in_the_place_of_its_object(self):
+        with pytest.raises(InvalidParameterError, match=r"Did you mean Adam\(\)\?"):
+            NNClassifier(**QUICK, optimizer=optimizers.Adam).fit(*IRIS)
+
+    def test_a_technique_with_a_wrong_parameter(self):
+        with pytest.raises(
+            InvalidParameterError, match=r"'momentum' parameter of SGD must be .* Got 2 instead"
+        ):
+            NNClassifier(**QUICK, optimizer=optimizers.SGD(momentum=2)).fit(*IRIS)
+
+    @pytest.mark.parametrize(("make", "loss", "task"), [
+        (NNClassifier, "squared_error", "regression"), (NNRegressor, "cross_entropy", "classification"),
+        (NNClassifier, losses.Huber(), "regression"),
+    ])  # fmt: skip
+    def test_a_loss_of_another_task(self, make, loss, task):
+        with pytest.raises(
+            InvalidParameterError, match=f"'loss' parameter got .*is for {task}.*targets; for .*choose from"
+        ):
+            make(**QUICK, loss=loss).fit(*data(make))
+
+    def test_label_smoothing_of_a_loss_that_does_not(self):
+        def own(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            return output.logsumexp(1) - output.gather(1, target.unsqueeze(1)).squeeze(1)
+
+        with pytest.raises(
+            InvalidParameterError, match="'label_smoothing' parameter must be 0 with loss=.*Got 0.1"
+        ):
+            NNClassifier(**QUICK, loss=own, label_smoothing=0.1).fit(*IRIS)
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"optimiser": "sgd"}, "Invalid parameter 'optimiser'"),
+            ({"optimizer__momentun": 0.9}, r"Invalid parameter 'momentun' for estimator SGD\(\)"),
+            ({"optimiser__momentum": 0.9}, "Invalid parameter 'optimiser'"),
+            ({"network__width": 9}, "network='mlp' has no parameters of its own"),
+            ({"regularization__strength": 9}, "regularization=None has no parameters of its own"),
+            ({"max_epochs__more": 9}, "max_epochs=2 has no parameters of its own"),
+        ],
+    )
+    def test_set_params(self, given, message):
+        with pytest.raises(ValueError, match=message):
+            NNClassifier(**QUICK, optimizer="sgd").set_params(**given)
+
+    def test_positional_arguments(self):
+        with pytest.raises(TypeError, match="positional"):
+            NNClassifier("mlp")
+
+
+X, y = IRIS
+WITH_NAN, WITH_INFINITY = X.copy(), X.copy()
+WITH_NAN[3, 2], WITH_INFINITY[3, 2] = np.nan, np.inf
+
+BAD_DATA = {
+    "infinity": ((WITH_INFINITY, y), "infinity"),
+    "minus infinity": ((-WITH_INFINITY, y), "infinity"),
+    "one-dimensional": ((X[:, 0], y), "Expected 2D array, got 1D array instead"),
+    "three-dimensional": ((X[:, :, None], y), "Found array with dim 3"),
+    "a number": ((3.0, y), "Expected 2D array, got scalar array instead"),
+    "no rows": ((X[:0], y[:0]), r"0 sample\(s\)"),
+    "no columns": ((X[:, :0], y), r"0 feature\(s\).*minimum of 1 is required"),
+    "no rows of a frame": ((pd.DataFrame(X).head(0), y[:0]), r"0 sample\(s\)"),
+    "lengths": ((X, y[:-1]), r"inconsistent numbers of samples: \[150, 149\]"),
+    "no target": ((X, None), "requires y to be passed"),
+    "NaN in y": ((X, np.where(y == 1, np.nan, y)), "Input y contains NaN"),
+    "infinity in y": ((X, np.where(y == 1, np.inf, y)), "Input y contains infinity"),
+    "complex": ((X + 1j, y), "Complex data not supported"),
+    "all-zero weights": ((X, y, np.zeros(150)), "at least one non-zero number, but all are zero"),
+    "a negative weight": (
+        (X, y, np.r_[np.ones(149), -1]),
+        "Negative values in data passed to `sample_weight`",
+    ),
+    "NaN in weights": ((X, y, np.r_[np.ones(149), np.nan]), "Input sample_weight contains NaN"),
+    "too few weights": ((X, y, np.ones(149)), r"sample_weight.shape == \(149,\), expected \(150,\)"),
+    "two columns of weights": ((X, y, np.ones((150, 2))), "Sample weights must be 1D"),
+    "a sparse infinity": ((sparse.csr_array(WITH_INFINITY), y), "infinity"),
+}
+BAD_CLASSES = {
+    "one class": ((X[:50], y[:50]), "at least 2 classes; got 1 class"),
+    "one class with weight": ((X, y, y == 1), "1 class in the rows with a sample_weight above zero"),
+    "numbers": ((X, X[:, 0]), "Unknown label type: continuous"),
+    "multiclass-multioutput": ((X, np.column_stack([y, y])), "multiclass-multioutput.*MultiOutputClassifier"),
+    "None": ((X, np.where(y == 1, None, y.astype(str)).astype(object)), "contains None|Input y contains NaN"),
+}
+BAD_NUMBERS = {
+    "strings": ((X, np.array(["a", "b", "c"])[y]), "could not convert string to float"),
+    "three-dimensional y": ((X, y[:, None, None]), "Found array with dim 3"),
+}
+
+
+class TestData:
+    @pytest.mark.parametrize("preprocessing", ["auto", None])
+    @pytest.mark.parametrize(
+        ("make", "given", "message"),
+        [
+            pytest.param(make, *case, id=f"{make.__name__}-{name}")
+            for make, cases in ((NNClassifier, BAD_DATA | BAD_CLASSES), (NNRegressor, BAD_DATA | BAD_NUMBERS))
+            for name, case in cases.items()
+        ],
+    )
+    def test_fit(self, make, given, message, preprocessing):
+        network = make(**QUICK, preprocessing=preprocessing)
+        with pytest.raises(ValueError, match=message):
+            network.fit(*given)
+        network.fit(X, y).predict(X)
+
+    @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
+    def test_nan_without_preprocessing(self, make):
+        network = make(**QUICK, preprocessing=None)
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            network.fit(WITH_NAN, y)
+        network.fit(X, y)
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            network.predict(WITH_NAN)
+        assert np.isfinite(make(**QUICK).fit(X, y)._raw_scores(WITH_NAN)).all()
+
+    def test_strings_without_preprocessing(self):
+        with pytest.raises(ValueError, match="could not convert string to float"):
+            NNRegressor(**QUICK, preprocessing=None).fit(pd.DataFrame({"a": ["x", "y"] * 9}), [1, 2] * 9)
+
+    def test_a_column_that_is_neither_numbers_nor_categories_is_named(self):
+        frame = pd.DataFrame({"fine": range(4), "strange": [[1], [2], [3], [4]]})
+        with pytest.raises(TypeError, match="Column 'strange'"):
+            NNRegressor(**QUICK).fit(frame, [1, 2, 3, 4])
+
+    @pytest.mark.parametrize("loss_y", [("poisson", y - 1.0), ("poisson", 0.0 * y)], ids=["negative", "zero"])
+    def test_a_target_the_loss_is_not_for(self, loss_y):
+        loss, target = loss_y
+        with pytest.raises(ValueError, match=r"non-negative y and sum\(y\) > 0"):
+            NNRegressor(**QUICK, loss=loss).fit(X, target)
+
+    def test_class_weights_of_unknown_classes(self):
+        with pytest.raises(ValueError, match="not in class_weight|class_weight"):
+            NNClassifier(**QUICK, class_weight={"setosa": 2}).fit(X, y)
+
+    @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
+    def test_prediction(self, method):
+        clf = NNClassifier(**QUICK)
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            getattr(clf, method)(X)
+        clf.fit(X, y)
+        for given, message in (
+            (X[:, :3], "X has 3 features, but NNClassifier is expecting 4 features"),
+            (X[0], "Expected 2D array, got 1D array instead"),
+            (WITH_INFINITY, "infinity"),
+            (X[:0], r"0 sample\(s\)"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                getattr(clf, method)(given)
+
+    def test_attributes_before_fit(self):
+        clf = NNClassifier(**QUICK)
+        with pytest.raises(NotFittedError):
+            clf.net_  # noqa: B018
+        for name in ("classes_", "loss_curve_", "validation_scores_", "module_"):
+            assert not hasattr(clf, name)
+        with pytest.raises(NotFittedError):
+            NNRegressor(**QUICK).predict(X)
+
+
+DIVERGES = {
+    "optimizer": "sgd",
+    "gradient_clipping": None,
+    "schedule": "constant",
+    "dropout": 0.0,
+    "batch_size": 32,
+}
+
+
+class TestDivergence:
+    @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
+    @pytest.mark.parametrize("method", ["fit", "partial_fit"])
+    def test_at_once_is_an_error_with_advice(self, make, method):
+        network = make(**{**QUICK, **DIVERGES, "learning_rate": 1e38})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(
+                ValueError, match="Training diverged.*Lower learning_rate, set gradient_clipping"
+            ):
+                getattr(network, method)(*data(make))
+        assert not hasattr(network, "module_")
+        network.set_params(learning_rate=0.01).fit(*data(make)).predict(data(make)[0])
+
+    def test_later_is_a_warning_and_the_epoch_before_is_kept(self):
+        settings = {**QUICK, **DIVERGES, "max_epochs": 100, "activation": "identity", "preprocessing": None}
+        reg = NNRegressor(**{**settings, "learning_rate": 0.02})
+        with pytest.warns(
+            ConvergenceWarning, match=r"the loss was not finite in epoch \d+.*Lower learning_rate"
+        ) as caught:
+            reg.fit(100 * X[:, :2], X[:, 2])
+        assert caught[0].filename == __file__
+        assert 1 < reg.n_iter_ < 100
+        assert np.isfinite(reg.best_loss_)
+        assert np.isfinite(reg.predict(X[:, :2])).all()
+        again = clone(reg).set_params(learning_rate=1e-6).fit(X[:, :2], X[:, 2])
+        assert again.n_iter_ == 100
+
+    def test_takes_no_other_member_down(self):
+        class SometimesWild(torch.nn.Linear):
+            """The second to be built starts where every loss is infinite."""
+
+            built = 0
+
+            def __init__(self, n_inputs: int, n_outputs: int) -> None:
+                super().__init__(n_inputs, n_outputs)
+                SometimesWild.built += 1
+                if SometimesWild.built == 2:
+                    torch.nn.init.constant_(self.weight, 1e38)
+
+        settings = {**QUICK, "network": SometimesWild, "n_members": 3}
+        with pytest.warns(ConvergenceWarning, match="Training diverged"):
+            reg = NNRegressor(**settings).fit(X, y)
+        assert len(reg.module_.members) == 2
+        assert np.isfinite(reg.predict(X)).all()
+        reg.partial_fit(X, y)
+        assert len(reg.module_.members) == 2

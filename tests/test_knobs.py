@@ -1,0 +1,291 @@
+"""No dead knob: each constructor parameter is changed, and what it promises is seen."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_breast_cancer
+from skorch.callbacks import Callback as SkorchCallback
+from torch import Tensor, nn
+
+from sknnopt import NNClassifier, NNRegressor
+from sknnopt._compat import InvalidParameterError
+from sknnopt.regularization import L1
+
+X, Y = (part[:200] for part in load_breast_cancer(return_X_y=True))
+QUICK = {"hidden_layer_sizes": (8,), "max_epochs": 3, "batch_size": 64, "random_state": 0}
+ONE_STEP = {
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "schedule": "constant",
+    "batch_size": 10**6,
+    "max_epochs": 1,
+    "dropout": 0.0,
+    "gradient_clipping": None,
+}
+STANDS_STILL = {"learning_rate": 1e-12, "max_epochs": 1, "dropout": 0.0}
+
+Fit = Callable[..., Any]
+
+
+def weights(network: Any) -> Tensor:
+    return torch.cat([value.detach().flatten() for value in network.module_.parameters()])
+
+
+def kinds(network: Any) -> list[type[nn.Module]]:
+    return [type(layer) for layer in network.module_]
+
+
+def network(fit: Fit) -> None:
+    assert fit(network="mlp").n_parameters_ == 30 * 8 + 8 + 8 * fit().n_outputs_ + fit().n_outputs_
+    own = fit(network=nn.Linear)
+    assert type(own.module_) is nn.Linear
+    assert own.n_parameters_ == 31 * own.n_outputs_
+
+
+def hidden_layer_sizes(fit: Fit) -> None:
+    layers = [layer for layer in fit(hidden_layer_sizes=(9, 5)).module_ if isinstance(layer, nn.Linear)]
+    assert [layer.out_features for layer in layers[:-1]] == [9, 5]
+    assert fit(hidden_layer_sizes=7).module_[0].out_features == 7
+
+
+def activation(fit: Fit) -> None:
+    assert nn.Tanh in kinds(fit(activation="tanh"))
+    assert nn.Tanh not in kinds(fit())
+    assert not torch.equal(weights(fit(activation="tanh")), weights(fit(activation="sigmoid")))
+
+
+def normalization(fit: Fit) -> None:
+    assert nn.BatchNorm1d in kinds(fit(normalization="batch"))
+    assert nn.LayerNorm in kinds(fit(normalization="layer"))
+    statistics = fit(normalization="batch").module_[1]
+    assert (statistics.running_mean != 0).any()
+
+
+def dropout(fit: Fit) -> None:
+    assert [layer.p for layer in fit(dropout=0.4).module_ if isinstance(layer, nn.Dropout)] == [0.4]
+    assert nn.Dropout not in kinds(fit(dropout=0.0))
+    first, second = (
+        fit(dropout=rate, max_epochs=15, learning_rate=0.01).loss_curve_[-1] for rate in (0.0, 0.8)
+    )
+    assert first < second
+
+
+def initializer(fit: Fit) -> None:
+    assert weights(fit(initializer="zeros", **STANDS_STILL)).abs().max() < 1e-9
+    assert weights(fit(initializer="normal", **STANDS_STILL)).abs().max() > 1e-3
+
+
+def optimizer(fit: Fit) -> None:
+    before, after = weights(fit(**{**ONE_STEP, "learning_rate": 1e-12})), fit(**ONE_STEP)
+    step = 0.1 * after.history_[0]["gradient_norm"]
+    assert (weights(after) - before).norm().item() == pytest.approx(step, rel=1e-3)
+    adam = weights(fit(**{**ONE_STEP, "optimizer": "adam"})) - before
+    moved = adam[adam != 0].abs()
+    assert_allclose(moved[moved > 0.05], 0.1, rtol=1e-3)
+
+
+def learning_rate(fit: Fit) -> None:
+    before = weights(fit(**{**ONE_STEP, "learning_rate": 1e-12}))
+    steps = [weights(fit(**{**ONE_STEP, "learning_rate": rate})) - before for rate in (0.1, 0.2)]
+    assert_allclose(steps[1], 2 * steps[0], atol=1e-5)
+    assert fit(optimizer="sgd", schedule="constant").history_[0]["learning_rate"] == 0.01
+    assert fit(optimizer="adam", schedule="constant").history_[0]["learning_rate"] == 0.001
+
+
+def weight_decay(fit: Fit) -> None:
+    still, plain, decayed = (
+        fit(**{**ONE_STEP, **more}).module_.state_dict()
+        for more in ({"learning_rate": 1e-12}, {"weight_decay": 0.0}, {"weight_decay": 0.5})
+    )
+    for name, value in plain.items():
+        expected = 0.1 * 0.5 * still[name] if name.endswith("weight") else torch.zeros_like(value)
+        assert_allclose(value - decayed[name], expected, atol=1e-6)
+
+
+def schedule(fit: Fit) -> None:
+    rates = {
+        name: [record["learning_rate"] for record in fit(schedule=name, learning_rate=0.1).history_]
+        for name in ("constant", "linear", "cosine")
+    }
+    assert rates["constant"] == [0.1] * 3
+    assert rates["linear"][0] > rates["linear"][1] > rates["linear"][2]
+    assert rates["cosine"] != rates["linear"]
+
+
+def warmup(fit: Fit) -> None:
+    settings = {"schedule": "constant", "learning_rate": 0.1, "batch_size": 10**6, "max_epochs": 10}
+    rates = [record["learning_rate"] for record in fit(warmup=0.5, **settings).history_]
+    assert rates[0] < rates[1] < rates[2] < 0.1
+    assert rates[5:] == [0.1] * 5
+
+
+def batch_size(fit: Fit) -> None:
+    """Adam's steps are no longer than the learning rate, and in a first epoch of one step are as long."""
+    settings = {**ONE_STEP, "optimizer": "adam", "learning_rate": 1e-4}
+    start = weights(fit(**{**settings, "learning_rate": 1e-12}))
+    farthest = [(weights(fit(**settings | {"batch_size": n})) - start).abs().max().item() for n in (200, 20)]
+    assert farthest[0] == pytest.approx(1e-4, rel=1e-2)
+    assert 5e-4 < farthest[1] < 1.2e-3
+    assert_array_equal(weights(fit(batch_size="auto")), weights(fit(batch_size=128)))
+
+
+def max_epochs(fit: Fit) -> None:
+    assert [fit(max_epochs=n).n_iter_ for n in (1, 4)] == [1, 4]
+
+
+def gradient_clipping(fit: Fit) -> None:
+    before = weights(fit(**{**ONE_STEP, "learning_rate": 1e-12}))
+    after = weights(fit(**{**ONE_STEP, "gradient_clipping": 1e-2}))
+    assert (after - before).norm().item() == pytest.approx(0.1 * 1e-2, rel=1e-2)
+
+
+def loss(fit: Fit) -> None:
+    own = fit(**STANDS_STILL)
+
+    def doubled(output: Tensor, target: Tensor) -> Tensor:
+        return 2 * own.loss_(output, target)
+
+    first, second = (fit(**STANDS_STILL, **more).loss_curve_[0] for more in ({}, {"loss": doubled}))
+    assert second == pytest.approx(2 * first, rel=1e-5)
+
+
+def regularization(fit: Fit) -> None:
+    settings = {"max_epochs": 20, "learning_rate": 0.03}
+    sparse, dense = fit(regularization=L1(1.0), **settings), fit(**settings)
+    assert (sparse.module_[0].weight == 0).float().mean() > 0.3
+    assert (dense.module_[0].weight == 0).float().mean() == 0
+
+
+def label_smoothing(fit: Fit) -> None:
+    settings = {"max_epochs": 40, "learning_rate": 0.03, "dropout": 0.0}
+    surest = [fit(label_smoothing=share, **settings).predict_proba(X).max() for share in (0.0, 0.4)]
+    assert surest[0] > 0.99
+    assert surest[1] < 0.93
+
+
+def early_stopping(fit: Fit) -> None:
+    assert [fit(early_stopping=value).n_validation_samples_ for value in (True, False, "auto")] == [20, 0, 0]
+
+
+def scoring(fit: Fit) -> None:
+    plain = fit(early_stopping=True)
+    assert plain.validation_scores_ == [-record["valid_loss"] for record in plain.history_]
+    scored = fit(
+        early_stopping=True, scoring="neg_max_error" if isinstance(plain, NNRegressor) else "accuracy"
+    )
+    assert scored.validation_scores_ == [record["valid_score"] for record in scored.history_]
+    assert scored.validation_scores_ != plain.validation_scores_
+
+
+def validation_fraction(fit: Fit) -> None:
+    assert fit(early_stopping=True, validation_fraction=0.3).n_validation_samples_ == 60
+
+
+def n_iter_no_change(fit: Fit) -> None:
+    settings = {"early_stopping": True, "learning_rate": 1e-12, "max_epochs": 30}
+    assert [fit(n_iter_no_change=n, **settings).n_iter_ for n in (2, 5)] == [3, 6]
+
+
+def tol(fit: Fit) -> None:
+    settings = {"early_stopping": True, "max_epochs": 10, "n_iter_no_change": 3}
+    assert fit(tol=1e6, **settings).n_iter_ == 4
+    assert fit(tol=0, **settings).n_iter_ == 10
+
+
+def n_members(fit: Fit) -> None:
+    assert len(fit(n_members=3).module_.members) == 3
+    assert fit(n_members=3).n_parameters_ == 3 * fit().n_parameters_
+
+
+def preprocessing(fit: Fit) -> None:
+    raw = fit(preprocessing=None)
+    assert raw.preprocessor_ is None
+    with torch.no_grad():
+        scores = raw.module_(torch.from_numpy(X.astype(np.float32)))
+    assert_allclose(scores, raw._raw_scores(X), rtol=1e-3, atol=1e-3)
+    assert abs(fit().preprocessor_.transform(X)).max() <= 3
+
+
+def categorical_features(fit: Fit) -> None:
+    assert fit(categorical_features=[0]).preprocessor_.n_features_out_ > 30
+    assert fit(categorical_features=None).preprocessor_.n_features_out_ == 30
+
+
+def class_weight(fit: Fit) -> None:
+    shares = [
+        fit(class_weight={0: 1, 1: weight}, max_epochs=10, learning_rate=0.05).predict(X).mean()
+        for weight in (1e-3, 1e3)
+    ]
+    assert shares[0] < 0.1 < 0.9 < shares[1]
+
+
+class Spy(SkorchCallback):
+    seen: list[Any] = []
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        self.seen.append(next(net.module_.parameters()).device.type)
+
+
+def device(fit: Fit) -> None:
+    Spy.seen.clear()
+    fit(device="cpu", callbacks=[Spy])
+    assert Spy.seen == ["cpu"] * 3
+    if torch.cuda.is_available():
+        assert next(fit(device="cuda", callbacks=[Spy]).module_.parameters()).device.type == "cpu"
+        assert Spy.seen[3:] == ["cuda"] * 3
+    else:
+        with pytest.raises(InvalidParameterError, match="'device'.*Got 'cuda'"):
+            fit(device="cuda")
+
+
+def precision(fit: Fit) -> None:
+    for name, dtype in {"float32": torch.float32, "float64": torch.float64}.items():
+        assert weights(fit(precision=name)).dtype == dtype
+    assert fit(precision="float64").preprocessor_.transform(X).dtype == np.float64
+
+
+def random_state(fit: Fit) -> None:
+    assert not torch.equal(weights(fit(random_state=0)), weights(fit(random_state=1)))
+    one, other = (fit(random_state=seed, initializer="constant", early_stopping=True) for seed in (0, 1))
+    assert one.validation_scores_ != other.validation_scores_
+
+
+def warm_start(fit: Fit) -> None:
+    settings = {"learning_rate": 0.01, "max_epochs": 10}
+    for warm in (False, True):
+        network = fit(warm_start=warm, **settings)
+        before = network.loss_curve_
+        assert (network.fit(X, Y).loss_curve_[0] < before[0]) == warm
+
+
+def callbacks(fit: Fit) -> None:
+    Spy.seen.clear()
+    fit(callbacks=[Spy()])
+    assert len(Spy.seen) == 3
+
+
+def verbose(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    assert capsys.readouterr().out == ""
+    fit(verbose=1)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+CASES = [(make, name) for make in (NNClassifier, NNRegressor) for name in inspect.signature(make).parameters]
+
+
+@pytest.mark.parametrize(("make", "name"), CASES, ids=[f"{make.__name__}-{name}" for make, name in CASES])
+def test_a_parameter_does_what_it_promises(
+    make: type[NNClassifier] | type[NNRegressor], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check = globals().get(name)
+    assert callable(check), f"there is no check of what {name!r} does: write one"
+
+    def fit(**settings: Any) -> Any:
+        return make(**{**QUICK, **settings}).fit(X, Y)
+
+    check(fit, *([capsys] if name == "verbose" else []))
