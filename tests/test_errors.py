@@ -1,16 +1,15 @@
-"""Errors teach: the parameter, what is allowed, what was received, the nearest spelling; and nothing is broken after."""
+"""Errors teach: the parameter, what is allowed, what was received, the nearest spelling. Nothing is broken after."""
 
+import importlib
 import inspect
-import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from scipy import sparse
-from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import NotFittedError
 
 from sknnopt import NNClassifier, NNRegressor, losses, optimizers
 from sknnopt._compat import InvalidParameterError
@@ -91,6 +90,9 @@ def wrong_values():
                 yield pytest.param(make, name, value, id=f"{make.__name__}-{name}-{value!r}")
 
 
+MODULES = {"regularization": "regularization"}
+
+
 class TestParameters:
     @pytest.mark.parametrize(("make", "name", "value"), list(wrong_values()))
     def test_a_wrong_value(self, make, name, value):
@@ -122,12 +124,7 @@ class TestParameters:
 
     @pytest.mark.parametrize("name", ["activation", "initializer", "optimizer", "schedule", "regularization"])
     def test_all_names_are_listed(self, name):
-        import sknnopt
-
-        module = getattr(sknnopt, name + "s" * (name not in {"regularization", "activation"}), None)
-        module = module or __import__(
-            f"sknnopt.{name if name == 'regularization' else name + 's'}", fromlist=["names"]
-        )
+        module = importlib.import_module(f"sknnopt.{MODULES.get(name, name + 's')}")
         for wrong in ("nothing like it", 3):
             with pytest.raises(InvalidParameterError) as caught:
                 NNClassifier(**{**QUICK, name: wrong}).fit(*IRIS)
@@ -158,7 +155,7 @@ class TestParameters:
             return output.logsumexp(1) - output.gather(1, target.unsqueeze(1)).squeeze(1)
 
         with pytest.raises(
-            InvalidParameterError, match="'label_smoothing' parameter must be 0 with loss=.*Got 0.1"
+            InvalidParameterError, match=r"(?s)'label_smoothing' parameter must be 0 or 'auto' with loss=.*Got 0\.1"
         ):
             NNClassifier(**QUICK, loss=own, label_smoothing=0.1).fit(*IRIS)
 
@@ -218,7 +215,7 @@ BAD_CLASSES = {
     "None": ((X, np.where(y == 1, None, y.astype(str)).astype(object)), "contains None|Input y contains NaN"),
 }
 BAD_NUMBERS = {
-    "strings": ((X, np.array(["a", "b", "c"])[y]), "could not convert string to float"),
+    "strings": ((X, np.array(["a", "b", "c"])[y]), "not compatible with arrays of bytes/strings"),
     "three-dimensional y": ((X, y[:, None, None]), "Found array with dim 3"),
 }
 
@@ -291,61 +288,3 @@ class TestData:
             assert not hasattr(clf, name)
         with pytest.raises(NotFittedError):
             NNRegressor(**QUICK).predict(X)
-
-
-DIVERGES = {
-    "optimizer": "sgd",
-    "gradient_clipping": None,
-    "schedule": "constant",
-    "dropout": 0.0,
-    "batch_size": 32,
-}
-
-
-class TestDivergence:
-    @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
-    @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-    def test_at_once_is_an_error_with_advice(self, make, method):
-        network = make(**{**QUICK, **DIVERGES, "learning_rate": 1e38})
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with pytest.raises(
-                ValueError, match="Training diverged.*Lower learning_rate, set gradient_clipping"
-            ):
-                getattr(network, method)(*data(make))
-        assert not hasattr(network, "module_")
-        network.set_params(learning_rate=0.01).fit(*data(make)).predict(data(make)[0])
-
-    def test_later_is_a_warning_and_the_epoch_before_is_kept(self):
-        settings = {**QUICK, **DIVERGES, "max_epochs": 100, "activation": "identity", "preprocessing": None}
-        reg = NNRegressor(**{**settings, "learning_rate": 0.02})
-        with pytest.warns(
-            ConvergenceWarning, match=r"the loss was not finite in epoch \d+.*Lower learning_rate"
-        ) as caught:
-            reg.fit(100 * X[:, :2], X[:, 2])
-        assert caught[0].filename == __file__
-        assert 1 < reg.n_iter_ < 100
-        assert np.isfinite(reg.best_loss_)
-        assert np.isfinite(reg.predict(X[:, :2])).all()
-        again = clone(reg).set_params(learning_rate=1e-6).fit(X[:, :2], X[:, 2])
-        assert again.n_iter_ == 100
-
-    def test_takes_no_other_member_down(self):
-        class SometimesWild(torch.nn.Linear):
-            """The second to be built starts where every loss is infinite."""
-
-            built = 0
-
-            def __init__(self, n_inputs: int, n_outputs: int) -> None:
-                super().__init__(n_inputs, n_outputs)
-                SometimesWild.built += 1
-                if SometimesWild.built == 2:
-                    torch.nn.init.constant_(self.weight, 1e38)
-
-        settings = {**QUICK, "network": SometimesWild, "n_members": 3}
-        with pytest.warns(ConvergenceWarning, match="Training diverged"):
-            reg = NNRegressor(**settings).fit(X, y)
-        assert len(reg.module_.members) == 2
-        assert np.isfinite(reg.predict(X)).all()
-        reg.partial_fit(X, y)
-        assert len(reg.module_.members) == 2

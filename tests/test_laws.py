@@ -1,5 +1,7 @@
 """Reproducibility, no leakage, nothing left behind."""
 
+# ruff: noqa: NPY002  (numpy's global state is what some of these tests are about)
+
 import os
 import random
 import warnings

@@ -1,4 +1,4 @@
-"""scikit-learn's own checks: at the plain defaults, and in settings where an estimator most easily fails them."""
+"""scikit-learn's own checks: at the plain defaults, and where an estimator most easily fails them."""
 
 from collections.abc import Callable
 from typing import Any

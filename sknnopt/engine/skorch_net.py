@@ -81,7 +81,9 @@ class _MemberNet:
     @contextmanager
     def _copied(self) -> Iterator[None]:
         """Put a copy in the place of the live module."""
-        live = {name: self.__dict__[name] for name in ("module", "module_") if name in self.__dict__}
+        live: dict[str, Any] = {
+            name: self.__dict__[name] for name in ("module", "module_") if name in self.__dict__
+        }
         if "module_" in live:
             module = copy.deepcopy(live["module_"])
             for owner in module.modules():

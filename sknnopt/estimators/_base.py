@@ -50,7 +50,6 @@ from sknnopt.estimators._scoring import epoch_scorer
 from sknnopt.nn import CustomNetwork, Network, predict_scores
 
 
-
 class Precision(NamedTuple):
     """What ``precision`` stands for: numpy's and torch's type of data and weights, and that of factors if another."""
 

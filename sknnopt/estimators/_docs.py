@@ -112,8 +112,8 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
 _CLASSIFIER = {
     "loss": "cross entropy",
     "dropout": "0.2",
-    "smoothing": """label_smoothing : float, default=0.05
-        Share in [0, 1) of each target that is spread over all classes.
+    "smoothing": """label_smoothing : float or "auto", default="auto"
+        Share in [0, 1) of each target that is spread over all classes. "auto" is 0.05 where the loss takes it.
     """,
     "class_weight": """class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes, as in scikit-learn.

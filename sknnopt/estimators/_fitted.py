@@ -13,6 +13,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from sknnopt import optimizers
+from sknnopt.data import ClassTarget, RegressionTarget
 from sknnopt.engine import Job, Progress, Result, SkorchObserver, make_net, record_epoch
 from sknnopt.estimators._parameters import hidden_sizes
 from sknnopt.losses import Loss
@@ -22,17 +23,26 @@ from sknnopt.nn import MemberAverage, Network, load_member
 class FittedMixin:
     """Turns results into fitted attributes, and those back into where training goes on."""
 
+    callbacks: Sequence[Any] | None
+    target_: ClassTarget | RegressionTarget
+    loss_: Loss
+
     def _warn_of_divergence(self, results: Sequence[Result]) -> None:
         diverged = [result for result in results if result.diverged is not None]
         if not diverged:
             return
-        epoch = diverged[0].diverged
         advice = "Lower learning_rate, set gradient_clipping (1.0, say), or use warmup."
-        if all(result.best_epoch < 0 for result in diverged) and len(diverged) == len(results):
+        if not any(result.best_epoch >= 0 for result in results):
             raise ValueError(f"Training diverged: the loss is not finite after the first epoch. {advice}")
+        first = diverged[0]
+        kept = (
+            f"the weights of epoch {first.best_epoch + 1} were kept"
+            if first.best_epoch >= 0
+            else "it was left out"
+        )
         warnings.warn(
-            f"Training diverged: the loss was not finite in epoch {epoch}, and the weights of the best epoch before "
-            f"were restored. {advice}",
+            f"Training diverged: the loss of {'the' if len(results) == 1 else 'a'} network was not finite in epoch "
+            f"{first.diverged}, and {kept}. {advice}",
             ConvergenceWarning,
             stacklevel=4,
         )

@@ -20,6 +20,9 @@ AUTO_BATCH_SIZE = 128
 DEVICES = ("cpu", "cuda", "mps")
 """Kinds of device to train on."""
 
+AUTO_SMOOTHING = 0.05
+"""Label smoothing under ``label_smoothing="auto"``."""
+
 _fraction = Interval(Real, 0, 1, closed="left")
 _count = Interval(Integral, 1, None, closed="left")
 
@@ -199,11 +202,6 @@ def resolve_techniques(
     params: Mapping[str, Any], loss: losses.Loss, network: Network, n_rows: int
 ) -> Techniques:
     """Return the optimisation of a member with ``n_rows`` training rows."""
-    if params.get("label_smoothing", 0.0) > 0 and not loss.smooths:
-        raise InvalidParameterError(
-            f"The 'label_smoothing' parameter must be 0 with loss={loss!r}, which does not smooth labels. "
-            f"Got {params['label_smoothing']!r} instead."
-        )
     optimizer = optimizers.get(params["optimizer"])
     rate, decay = params["learning_rate"], params["weight_decay"]
     stacked = isinstance(network, MLP)
@@ -222,5 +220,23 @@ def resolve_techniques(
         regularization=regularization.get(params["regularization"]),
         gradient_clipping=params["gradient_clipping"],
         dropout=network.dropout if isinstance(network, MLP) else (),
-        label_smoothing=float(params.get("label_smoothing", 0.0)),
+        label_smoothing=resolve_smoothing(params.get("label_smoothing", 0.0), loss),
     )
+
+
+def resolve_smoothing(value: float | str, loss: losses.Loss) -> float:
+    """Return the label smoothing; "auto" is 0.05 for losses that smooth labels.
+
+    Raises
+    ------
+    InvalidParameterError
+        If it is not zero and the loss does not smooth labels.
+    """
+    if value == "auto":
+        return AUTO_SMOOTHING if loss.smooths else 0.0
+    if value != 0 and not loss.smooths:
+        raise InvalidParameterError(
+            f"The 'label_smoothing' parameter must be 0 or 'auto' with loss={loss!r}, which does not smooth labels. "
+            f"Got {value!r} instead."
+        )
+    return float(value)

@@ -48,7 +48,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
     _tasks: ClassVar[tuple[str, ...]] = ("classification", "multilabel")
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **CONSTRAINTS,
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
     target_: ClassTarget
@@ -72,7 +72,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         gradient_clipping: float | None = 1.0,
         loss: str | Loss | Callable[..., Any] = "auto",
         regularization: str | Regularizer | None = None,
-        label_smoothing: float = 0.05,
+        label_smoothing: float | str = "auto",
         early_stopping: bool | str = "auto",
         scoring: str | Callable[..., float] = "loss",
         validation_fraction: float = 0.1,
