@@ -27,7 +27,7 @@ def test_at_once_is_an_error_with_advice(make, method):
     network = make(**{**QUICK, **DIVERGES, "learning_rate": 1e38})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(ValueError, match="Training diverged.*Lower learning_rate, set gradient_clipping"):
+        with pytest.raises(ValueError, match=r"Training diverged.*Lower learning_rate, set gradient_clipping"):
             getattr(network, method)(X, y)
     assert not hasattr(network, "module_")
     network.set_params(learning_rate=0.01).fit(X, y).predict(X)
@@ -53,16 +53,14 @@ def test_takes_no_other_member_down():
 
         built = 0
 
-        def __init__(n_inputs: int, n_outputs: int) -> None:
+        def __init__(self, n_inputs: int, n_outputs: int) -> None:
             super().__init__(n_inputs, n_outputs)
             SometimesWild.built += 1
             if SometimesWild.built == 2:
                 torch.nn.init.constant_(self.weight, 1e38)
 
     settings = {**QUICK, "network": SometimesWild, "n_members": 3}
-    with pytest.warns(
-        ConvergenceWarning, match="the loss of a network was not finite in epoch 1, and it was left out"
-    ):
+    with pytest.warns(ConvergenceWarning, match="the loss of a network was not finite in epoch 1, and it was left out"):
         reg = NNRegressor(**settings).fit(X, y)
     assert len(reg.module_.members) == 2
     assert np.isfinite(reg.predict(X)).all()

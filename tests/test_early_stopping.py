@@ -132,10 +132,7 @@ class TestStopping:
 
     def test_tol_is_the_least_improvement(self):
         X, y = CANCER
-        epochs = [
-            NNClassifier(**{**OVERFITS, "tol": tol}, early_stopping=True).fit(X, y).n_iter_
-            for tol in (0.0, 0.5)
-        ]
+        epochs = [NNClassifier(**{**OVERFITS, "tol": tol}, early_stopping=True).fit(X, y).n_iter_ for tol in (0.0, 0.5)]
         assert epochs[1] < epochs[0]
         assert NNClassifier(**{**OVERFITS, "tol": 10.0}, early_stopping=True).fit(X, y).n_iter_ == 6
 
@@ -175,19 +172,12 @@ class TestWithheldRows:
     @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
     def test_fraction(self, fraction):
         X, y = CANCER
-        clf = NNClassifier(
-            **{**OVERFITS, "max_epochs": 1}, early_stopping=True, validation_fraction=fraction
-        ).fit(X, y)
+        clf = NNClassifier(**{**OVERFITS, "max_epochs": 1}, early_stopping=True, validation_fraction=fraction).fit(X, y)
         assert clf.n_validation_samples_ == np.ceil(fraction * 569)
 
     def test_false_withholds_none(self):
         X, y = CANCER
-        assert (
-            NNClassifier(**{**OVERFITS, "max_epochs": 1}, early_stopping=False)
-            .fit(X, y)
-            .n_validation_samples_
-            == 0
-        )
+        assert NNClassifier(**{**OVERFITS, "max_epochs": 1}, early_stopping=False).fit(X, y).n_validation_samples_ == 0
 
     def test_are_stratified(self):
         y = np.repeat([0, 1], [900, 100])
@@ -220,9 +210,7 @@ class TestWithheldRows:
             return estimator.score(X, y)
 
         names = np.array(["bad", "good"])
-        clf = NNClassifier(**{**OVERFITS, "max_epochs": 3}, early_stopping=True, scoring=look).fit(
-            frame, names[y]
-        )
+        clf = NNClassifier(**{**OVERFITS, "max_epochs": 3}, early_stopping=True, scoring=look).fit(frame, names[y])
         assert len(seen) == 3
         for rows, labels in seen:
             assert rows.columns.tolist() == frame.columns.tolist()
@@ -248,18 +236,14 @@ class TestGivenRows:
         clf = NNClassifier(**settings).fit(X, y, X_val=X_val, y_val=y_val)
         assert clf.n_validation_samples_ == len(X_val)
         assert clf.n_parameters_ == NNClassifier(**settings).fit(X, y).n_parameters_
-        assert_array_equal(
-            clf.preprocessor_.center_, NNClassifier(**settings).fit(X, y).preprocessor_.center_
-        )
+        assert_array_equal(clf.preprocessor_.center_, NNClassifier(**settings).fit(X, y).preprocessor_.center_)
 
     def test_weights_count_in_the_loss(self):
         X, X_val, y, y_val = split(CANCER)
         weight = np.random.RandomState(0).randint(0, 4, len(y_val))
         settings = {**OVERFITS, "max_epochs": 3, "early_stopping": False}
         weighted = NNClassifier(**settings).fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=weight)
-        repeated = NNClassifier(**settings).fit(
-            X, y, X_val=X_val.repeat(weight, axis=0), y_val=y_val.repeat(weight)
-        )
+        repeated = NNClassifier(**settings).fit(X, y, X_val=X_val.repeat(weight, axis=0), y_val=y_val.repeat(weight))
         assert weighted.validation_scores_ == pytest.approx(repeated.validation_scores_, rel=1e-5)
         expected = log_loss(y_val, weighted.predict_proba(X_val), sample_weight=weight)
         assert -weighted.validation_scores_[-1] == pytest.approx(expected, rel=1e-5)
@@ -269,13 +253,13 @@ class TestGivenRows:
         [
             ({"X_val": CANCER[0]}, "X_val was given without y_val"),
             ({"y_val": CANCER[1]}, "y_val was given without X_val"),
-            ({"sample_weight_val": CANCER[1]}, "sample_weight_val was given without X_val and y_val"),
+            ({"sample_weight_val": CANCER[1]}, "sample_weight_val was given without X_val"),
             ({"X_val": CANCER[0], "y_val": CANCER[1][:-1]}, "inconsistent numbers of samples: \\[569, 568\\]"),
             (
                 {"X_val": CANCER[0], "y_val": CANCER[1], "sample_weight_val": CANCER[1][:-1]},
                 "sample_weight.shape == \\(568,\\), expected \\(569,\\)",
             ),
-            ({"X_val": CANCER[0][:, :9], "y_val": CANCER[1]}, "X has 9 features, but NNClassifier is expecting 30"),
+            ({"X_val": CANCER[0][:, :9], "y_val": CANCER[1]}, "X has 9 features, but .* expecting 30"),
             ({"X_val": CANCER[0], "y_val": CANCER[1] + 5}, "previously unseen labels"),
             ({"X_val": CANCER[0], "y_val": CANCER[1], "sample_weight_val": 0 * CANCER[1]}, "all are zero"),
             ({"X_val": CANCER[0], "y_val": CANCER[1], "sample_weight_val": -CANCER[1]}, "Negative values"),

@@ -1,4 +1,4 @@
-"""Errors teach: the parameter, what is allowed, what was received, the nearest spelling. Nothing is broken after."""
+"""Errors teach: parameter, allowed values, value received, nearest spelling. Nothing is broken after."""
 
 import importlib
 import inspect
@@ -62,6 +62,7 @@ MISTYPED = {
     "schedule": ("cosin", "cosine"),
     "batch_size": ("atuo", "auto"),
     "loss": ("cros_entropy", "cross_entropy"),
+    "label_smoothing": ("atuo", "auto"),
     "regularization": ("elasticnet", "elastic_net"),
     "early_stopping": ("atuo", "auto"),
     "scoring": ("acuracy", "accuracy"),
@@ -72,9 +73,9 @@ MISTYPED = {
     "precision": ("flaot32", "float32"),
 }
 TAKES_NO_NAME = {
-    "hidden_layer_sizes", "dropout", "learning_rate", "weight_decay", "warmup", "max_epochs", "gradient_clipping",
-    "label_smoothing", "validation_fraction", "n_iter_no_change", "tol", "n_members", "random_state", "warm_start",
-    "callbacks", "verbose",
+    "hidden_layer_sizes", "dropout", "learning_rate", "weight_decay", "warmup", "max_epochs",
+    "gradient_clipping", "validation_fraction", "n_iter_no_change", "tol", "n_members", "random_state",
+    "warm_start", "callbacks", "verbose",
 }  # fmt: skip
 PARAMETERS = {make: list(inspect.signature(make).parameters) for make in (NNClassifier, NNRegressor)}
 
@@ -135,9 +136,7 @@ class TestParameters:
             NNClassifier(**QUICK, optimizer=optimizers.Adam).fit(*IRIS)
 
     def test_a_technique_with_a_wrong_parameter(self):
-        with pytest.raises(
-            InvalidParameterError, match=r"'momentum' parameter of SGD must be .* Got 2 instead"
-        ):
+        with pytest.raises(InvalidParameterError, match=r"'momentum' parameter of SGD must be .* Got 2 instead"):
             NNClassifier(**QUICK, optimizer=optimizers.SGD(momentum=2)).fit(*IRIS)
 
     @pytest.mark.parametrize(("make", "loss", "task"), [
@@ -262,7 +261,7 @@ class TestData:
             NNRegressor(**QUICK, loss=loss).fit(X, target)
 
     def test_class_weights_of_unknown_classes(self):
-        with pytest.raises(ValueError, match="not in class_weight|class_weight"):
+        with pytest.raises(ValueError, match="are not in class_weight"):
             NNClassifier(**QUICK, class_weight={"setosa": 2}).fit(X, y)
 
     @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])

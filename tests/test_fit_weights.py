@@ -38,9 +38,7 @@ def equal_weights(first, second):
 class TestZeroWeight:
     """The same bits as without the row, whatever that row holds."""
 
-    @pytest.mark.parametrize(
-        "settings", [*SETTINGS.values(), {"network": own_network}], ids=[*SETTINGS, "module"]
-    )
+    @pytest.mark.parametrize("settings", [*SETTINGS.values(), {"network": own_network}], ids=[*SETTINGS, "module"])
     def test_classifier(self, settings):
         X, y = IRIS
         counted = np.random.RandomState(0).rand(150) > 0.3
@@ -130,9 +128,7 @@ class TestClassWeight:
         X, y = IRIS
         weight = np.random.RandomState(0).randint(0, 4, 150)
         first = NNClassifier(**self.settings(class_weight="balanced")).fit(X, y, weight)
-        second = NNClassifier(**self.settings(class_weight="balanced")).fit(
-            X.repeat(weight, axis=0), y.repeat(weight)
-        )
+        second = NNClassifier(**self.settings(class_weight="balanced")).fit(X.repeat(weight, axis=0), y.repeat(weight))
         assert_allclose(first.predict_proba(X), second.predict_proba(X), rtol=1e-4)
 
     def test_balanced_is_counted_from_training_rows_alone(self):

@@ -70,9 +70,7 @@ class TestReproducibility:
     @each_setting
     def test_another_seed_other_bits(self, settings):
         X, y = IRIS
-        curves = [
-            NNClassifier(**QUICK, **settings, random_state=seed).fit(X, y).loss_curve_ for seed in (7, 8)
-        ]
+        curves = [NNClassifier(**QUICK, **settings, random_state=seed).fit(X, y).loss_curve_ for seed in (7, 8)]
         assert curves[0] != curves[1]
 
     def test_a_random_state_object_is_drawn_from_once(self):
@@ -115,9 +113,9 @@ class TestReproducibility:
         try:
             for threads in (1, 2):
                 torch.set_num_threads(threads)
-                clf = NNClassifier(
-                    **{**QUICK, "hidden_layer_sizes": (300,), "batch_size": 500}, random_state=0
-                ).fit(X, y)
+                clf = NNClassifier(**{**QUICK, "hidden_layer_sizes": (300,), "batch_size": 500}, random_state=0).fit(
+                    X, y
+                )
                 fitted.append((clf, clf.predict_proba(X)))
         finally:
             torch.set_num_threads(before)
@@ -172,9 +170,7 @@ class TestNoLeakage:
         assert one.loss_curve_ == other.loss_curve_
         assert_array_equal(one.preprocessor_.center_, other.preprocessor_.center_)
         assert_array_equal(one.preprocessor_.scale_, other.preprocessor_.scale_)
-        assert (
-            one.preprocessor_.indicator_columns_.tolist() == other.preprocessor_.indicator_columns_.tolist()
-        )
+        assert one.preprocessor_.indicator_columns_.tolist() == other.preprocessor_.indicator_columns_.tolist()
         categories = [[list(levels) for levels in each.preprocessor_.categories_] for each in (one, other)]
         assert categories[0] == categories[1] == [["high", "low"]]
 

@@ -70,7 +70,7 @@ GRIDS = {
     "categorical_features": ["from_dtype", None, [0]],
     "class_weight": [None, "balanced", {0: 2.0}],
     "device": ["auto", "cpu"],
-    "precision": ["float32", "float64"],
+    "precision": ["float32", "float64", "bf16"],
     "random_state": [0, 1],
     "warm_start": [False, True],
     "callbacks": [None, [PrintLog(sink=print)]],
@@ -87,9 +87,7 @@ class TestSearch:
     def test_every_parameter_is_swept(self, make, name):
         X, y = IRIS
         assert name in GRIDS, f"there is no grid over {name!r}: write one"
-        grid = (
-            [*GRIDS[name], Huber(), SquaredError()] if (make, name) == (NNRegressor, "loss") else GRIDS[name]
-        )
+        grid = [*GRIDS[name], Huber(), SquaredError()] if (make, name) == (NNRegressor, "loss") else GRIDS[name]
         search = GridSearchCV(make(**QUICK), {name: grid}, cv=2, error_score="raise").fit(X, y)
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
         assert len(search.cv_results_["params"]) == len(grid)
@@ -167,11 +165,7 @@ class TestParameters:
             assert network.get_params(deep=False)[name] is value
             assert make(**{name: value}).get_params(deep=False)[name] is value
             again = clone(network)
-            assert (
-                repr(again.get_params(deep=False)[name]) == repr(value)
-                or callable(value)
-                or name == "callbacks"
-            )
+            assert repr(again.get_params(deep=False)[name]) == repr(value) or callable(value) or name == "callbacks"
             assert again.get_params(deep=False).keys() == network.get_params(deep=False).keys()
 
     def test_nested_ones_are_listed_and_cloned(self):
@@ -189,9 +183,7 @@ class TestParameters:
     def test_a_name_becomes_its_object_only_when_needed(self):
         network = NNClassifier(optimizer="momentum")
         assert network.set_params(max_epochs=3).optimizer == "momentum"
-        assert (
-            repr(network.set_params(optimizer__nesterov=True).optimizer) == "SGD(momentum=0.9, nesterov=True)"
-        )
+        assert repr(network.set_params(optimizer__nesterov=True).optimizer) == "SGD(momentum=0.9, nesterov=True)"
 
     def test_a_new_name_and_its_parameter_at_once(self):
         network = NNClassifier(optimizer=Adam()).set_params(optimizer__momentum=0.5, optimizer="sgd")

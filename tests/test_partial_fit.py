@@ -176,13 +176,9 @@ class TestPartialFit:
 
     def test_another_optimizer_begins_with_a_state_of_its_own(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK, optimizer="sgd", learning_rate=1e-12, schedule="constant").partial_fit(
-            X, y
-        )
+        clf = NNClassifier(**QUICK, optimizer="sgd", learning_rate=1e-12, schedule="constant").partial_fit(X, y)
         clf.set_params(optimizer="adam", learning_rate=0.01).partial_fit(X, y)
-        fresh = NNClassifier(**QUICK, optimizer="adam", learning_rate=0.01, schedule="constant").partial_fit(
-            X, y
-        )
+        fresh = NNClassifier(**QUICK, optimizer="adam", learning_rate=0.01, schedule="constant").partial_fit(X, y)
         assert clf.history_[1]["weight_norm"] == pytest.approx(fresh.history_[0]["weight_norm"], rel=0.02)
         assert clf._progress[0].steps == fresh._progress[0].steps
 
@@ -211,9 +207,7 @@ class TestWarmStart:
     def test_two_constant_fits_are_one_of_twice_the_epochs(self):
         X, y = IRIS
         clf = NNClassifier(**QUICK, warm_start=True, schedule="constant", dropout=0.2).fit(X, y).fit(X, y)
-        equal_weights(
-            clf, NNClassifier(**{**QUICK, "max_epochs": 10}, schedule="constant", dropout=0.2).fit(X, y)
-        )
+        equal_weights(clf, NNClassifier(**{**QUICK, "max_epochs": 10}, schedule="constant", dropout=0.2).fit(X, y))
 
     def test_without_it_nothing_remains(self):
         X, y = IRIS
@@ -224,14 +218,8 @@ class TestWarmStart:
 
     def test_own_module_goes_on(self):
         X, y = IRIS
-        clf = (
-            NNClassifier(**QUICK, network=own_network, warm_start=True, schedule="constant")
-            .fit(X, y)
-            .fit(X, y)
-        )
-        whole = NNClassifier(**{**QUICK, "max_epochs": 10}, network=own_network, schedule="constant").fit(
-            X, y
-        )
+        clf = NNClassifier(**QUICK, network=own_network, warm_start=True, schedule="constant").fit(X, y).fit(X, y)
+        whole = NNClassifier(**{**QUICK, "max_epochs": 10}, network=own_network, schedule="constant").fit(X, y)
         equal_weights(clf, whole)
 
     def test_with_early_stopping_the_best_epoch_goes_on(self):
@@ -262,9 +250,7 @@ class TestWarmStart:
             ValueError, match=f"Training cannot go on with .*{next(iter(change))}=.* Set warm_start=False"
         ):
             reg.set_params(**change).fit(X, y)
-        assert_array_equal(
-            reg.set_params(**NNRegressor(**QUICK, warm_start=True).get_params()).predict(X), before
-        )
+        assert_array_equal(reg.set_params(**NNRegressor(**QUICK, warm_start=True).get_params()).predict(X), before)
 
     @pytest.mark.parametrize(
         "change",

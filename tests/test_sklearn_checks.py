@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from sknnopt import NNClassifier, NNRegressor
 from sknnopt.nn import Module
 
-REASON = (
-    "asks for rtol 1e-7, which float32, random batches and dropout cannot give; passes in float64 (see EXACT)"
-)
+REASON = "asks for rtol 1e-7, which float32, random batches and dropout cannot give; passes in float64 (see EXACT)"
 EXPECTED = dict.fromkeys(
     ["check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"],
     REASON,

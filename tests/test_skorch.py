@@ -49,9 +49,7 @@ class TestNet:
     def test_multilabel_and_regressor_predict_the_same(self):
         X, Y = make_multilabel_classification(100, n_classes=3, random_state=0)
         clf = NNClassifier(**QUICK).fit(X, Y)
-        assert_allclose(
-            clf.net_.predict_proba(clf.preprocessor_.transform(X)), clf.predict_proba(X), atol=1e-6
-        )
+        assert_allclose(clf.net_.predict_proba(clf.preprocessor_.transform(X)), clf.predict_proba(X), atol=1e-6)
         X, y = DIABETES
         reg = NNRegressor(**QUICK, loss="poisson").fit(X, y)
         assert_allclose(reg.net_.predict(reg.preprocessor_.transform(X))[:, 0], reg.predict(X), rtol=1e-5)
@@ -75,9 +73,7 @@ class TestNet:
         assert history[:, "valid_score"] == clf.validation_scores_
         assert history[:, "dur"] == [record["seconds"] for record in clf.history_]
         losses = history[:, "valid_loss"]
-        assert history[:, "valid_loss_best"] == [
-            loss == min(losses[: i + 1]) for i, loss in enumerate(losses)
-        ]
+        assert history[:, "valid_loss_best"] == [loss == min(losses[: i + 1]) for i, loss in enumerate(losses)]
 
     def test_refit_makes_another(self):
         X, y = IRIS
@@ -233,9 +229,7 @@ class TestCallbacks:
             NNClassifier(**QUICK, callbacks=[callback]).fit(X, y)
 
     def test_other_objects_are_refused(self):
-        with pytest.raises(
-            TypeError, match=r"'callbacks' parameter must hold skorch callbacks\. Got 'adam' instead"
-        ):
+        with pytest.raises(TypeError, match=r"'callbacks' parameter must hold skorch callbacks\. Got 'adam' instead"):
             NNClassifier(**QUICK, callbacks=["adam"]).fit(*IRIS)
 
     def test_an_error_in_one_leaves_the_estimator_usable(self):
@@ -260,9 +254,7 @@ class TestVerbose:
         assert len(lines) == clf.n_iter_
         number = r"\d\S*"
         for i, line in enumerate(lines):
-            pattern = (
-                f"epoch {i + 1}/8  train_loss {number}  valid_loss {number}  valid_score {number}  {number} s"
-            )
+            pattern = f"epoch {i + 1}/8  train_loss {number}  valid_loss {number}  valid_score {number}  {number} s"
             assert re.fullmatch(pattern, line), line
         assert f"train_loss {clf.loss_curve_[2]:.4g}" in lines[2]
 

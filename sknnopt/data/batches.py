@@ -1,13 +1,14 @@
 """The rows of a cohort, batch by batch."""
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
-import scipy.sparse
 import torch
 from torch import Tensor
 
-Matrix = Tensor | scipy.sparse.csr_matrix | scipy.sparse.csr_array
+Matrix: TypeAlias = Any
+"""A Tensor (N, ...), or a CSR matrix or array (N, F); scipy's have no types."""
 
 
 @dataclass(frozen=True)
@@ -69,4 +70,4 @@ def epoch_batches(order: np.ndarray, batch_rows: int, count: int, *, pad: bool) 
     if pad:
         order = np.concatenate([order, np.full(count * batch_rows - len(order), order[0])])
     sizes = [batch_rows] * (count - 1)
-    return torch.from_numpy(order).split([*sizes, len(order) - sum(sizes)])
+    return torch.split(torch.from_numpy(order), [*sizes, len(order) - sum(sizes)])

@@ -185,9 +185,8 @@ class Cohort:
                     [member.validation_loss(s) for member, s in zip(self.members, scores, strict=True)]
                 )
             )
-            outputs = [
-                s.cpu().numpy() if m.wants_output else None for m, s in zip(self.members, scores, strict=True)
-            ]
+            wanted = (s if m.wants_output else None for m, s in zip(self.members, scores, strict=True))
+            outputs = [None if s is None else s.cpu().numpy() for s in wanted]
         else:
             rows.append(torch.zeros_like(losses))
         return torch.stack(rows).tolist(), outputs

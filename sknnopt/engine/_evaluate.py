@@ -11,7 +11,7 @@ from sknnopt.engine.job import Validation
 from sknnopt.nn import EVALUATION, Network, Workspace
 
 CHUNK = 512
-"""Rows that go through a network at once. The last chunk is filled up, so a row's scores never depend on their number."""
+"""Rows that go through a network at once. The last chunk is filled up, so a row's scores do not depend on their number."""
 
 
 class Evaluator:
@@ -31,7 +31,7 @@ class Evaluator:
         members, self._n_outputs = len(parameters), network.n_outputs
         space = Workspace(members, CHUNK, parameters.dtype, parameters.device)
         features = int(np.prod(row_shape))
-        self._inputs = space.inputs("inputs", features).unflatten(2, row_shape)
+        self._inputs = space.inputs("inputs", features).view(members, CHUNK, *row_shape)
         nobody: list[list[float]] = [[] for _ in range(members)]
         self._bound = network.bind(parameters, None, buffers, space, dropout=nobody, random=[])
 
@@ -43,8 +43,8 @@ class Evaluator:
         out = torch.empty(shape, dtype=self._inputs.dtype, device=self._inputs.device)
         for start in range(0, chunks * CHUNK, CHUNK):
             for inputs, validation, index in zip(self._inputs, validations, indices, strict=True):
-                part = index[start : start + CHUNK] if index is not None else ()
-                if validation is not None and len(part):
+                if validation is not None and index is not None and start < len(index):
+                    part = index[start : start + CHUNK]
                     validation.table.gather(part, inputs[: len(part)])
             out[:, :, start : start + CHUNK] = self._bound.forward(self._inputs, EVALUATION).view
         return [None if index is None else out[k, :, : len(index)] for k, index in enumerate(indices)]

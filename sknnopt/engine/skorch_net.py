@@ -192,10 +192,12 @@ class SkorchObserver:
         held_out: Table | None, held_out_rows: np.ndarray | None,
     ) -> None:  # fmt: skip
         self._make = make
-        self._train = _subset(table, rows)
-        self._valid = None if held_out is None or held_out_rows is None else _subset(held_out, held_out_rows)
-        self._valid_target = None
+        self._data = _dataset(table)
+        self._train = Subset(self._data, rows.tolist())
+        self._valid: Subset[Any] | None = None
+        self._valid_target: Tensor | None = None
         if held_out is not None and held_out_rows is not None:
+            self._valid = Subset(_dataset(held_out), held_out_rows.tolist())
             self._valid_target = held_out.target[torch.from_numpy(held_out_rows)].cpu()
         self.net: NeuralNet | None = None
 
@@ -205,7 +207,7 @@ class SkorchObserver:
         for _, callback in self.net.callbacks_:
             if isinstance(callback, EpochScoring) and (callback.on_train or self._valid is None):
                 callback.use_caching = False
-        self.net.notify("on_train_begin", X=self._train.dataset.X, y=self._train.dataset.y)
+        self.net.notify("on_train_begin", X=self._data.X, y=self._data.y)
 
     def epoch_begin(self) -> None:
         """Announce the epoch."""
@@ -234,9 +236,9 @@ class SkorchObserver:
     def train_end(self) -> None:
         """Announce the end."""
         assert self.net is not None
-        self.net.notify("on_train_end", X=self._train.dataset.X, y=self._train.dataset.y)
+        self.net.notify("on_train_end", X=self._data.X, y=self._data.y)
 
 
-def _subset(table: Table, rows: np.ndarray) -> Subset[Any]:
+def _dataset(table: Table) -> Any:
     inputs = table.inputs.cpu().numpy() if isinstance(table.inputs, Tensor) else table.inputs
-    return Subset(Dataset(inputs, table.target.cpu().numpy()), rows.tolist() if len(rows) else [])
+    return Dataset(inputs, table.target.cpu().numpy())

@@ -189,9 +189,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         if reset:
             self.preprocessor_ = None
             if self.preprocessing == "auto":
-                self.preprocessor_ = TableEncoder(
-                    categorical_features=self.categorical_features, dtype=numpy_dtype
-                )
+                self.preprocessor_ = TableEncoder(categorical_features=self.categorical_features, dtype=numpy_dtype)
         inputs = encode(
             self.preprocessor_, X, numpy_dtype, estimator=self, fit=reset, allow_nd=self._takes_nd(),
             fit_weight=_on_rows(weight, rows, X),
@@ -215,9 +213,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         weight = check_weights(sample_weight, X)
         dtype = PRECISIONS[self.precision].array
         inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
-        prepared.held_out = as_table(
-            inputs, self._encode_target(y, weight, None, fit=False), weight, self._device
-        )
+        prepared.held_out = as_table(inputs, self._encode_target(y, weight, None, fit=False), weight, self._device)
         prepared.held_out_rows = np.arange(len(prepared.held_out.target))
         prepared.held_out_raw = (X, y)
 
@@ -238,9 +234,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         """Return what a split should be stratified by."""
 
     @abstractmethod
-    def _encode_target(
-        self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool
-    ) -> NDArray[Any]:
+    def _encode_target(self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool) -> NDArray[Any]:
         """Return the target as the loss takes it; with `fit` its scale is learnt from `rows`."""
 
     def _row_weights(self, weight: Any, y: Any, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
@@ -259,9 +253,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         seeds = np.random.SeedSequence(self._seed).spawn(count)
         networks = [self._network(k, seed, prepared, again=again) for k, seed in enumerate(seeds)]
         dtype = PRECISIONS[self.precision].tensor
-        progress = (
-            self._continuation(networks, dtype, anew=history is None) if again else [None] * len(networks)
-        )
+        progress = self._continuation(networks, dtype, anew=history is None) if again else [None] * len(networks)
         jobs = [
             Job(
                 network=network,
@@ -288,9 +280,7 @@ class NetworkEstimator(FittedMixin, BaseEstimator, ABC):
         observer: Observer | None = None
         if self.callbacks:
             make = partial(make_net, loss=self.loss_, n_classes=self._n_classes(), callbacks=self.callbacks)
-            observer = SkorchObserver(
-                make, prepared.table, prepared.rows, prepared.held_out, prepared.held_out_rows
-            )
+            observer = SkorchObserver(make, prepared.table, prepared.rows, prepared.held_out, prepared.held_out_rows)
         if self.verbose:
             member = f"member {k + 1}/{self.n_members}  " if self.n_members > 1 else ""
             observer = Printer(self.max_epochs, observer, prefix=member)

@@ -94,9 +94,7 @@ def encode(
 ) -> Any:  # fmt: skip
     """Return the encoded rows, an ndarray or CSR matrix of `dtype`; the encoder learns from them if `fit`."""
     if encoder is None:
-        return check_array(
-            X, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X", allow_nd=allow_nd
-        )
+        return check_array(X, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X", allow_nd=allow_nd)
     if fit:
         return encoder.fit_transform(X, sample_weight=fit_weight)
     return encoder.transform(X)
@@ -106,9 +104,7 @@ def as_table(X: Any, target: NDArray[Any], weight: NDArray[np.float64] | None, d
     """Return encoded rows, target and weights as the engine's table on its device."""
     check_consistent_length(X, target, weight)
     if not sparse.issparse(X):
-        X = torch.from_numpy(X if X.flags.writeable and X.flags.c_contiguous else np.array(X, order="C")).to(
-            device
-        )
+        X = torch.from_numpy(X if X.flags.writeable and X.flags.c_contiguous else np.array(X, order="C")).to(device)
     return Table(
         X,
         torch.from_numpy(target).to(device),

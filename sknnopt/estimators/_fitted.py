@@ -34,26 +34,18 @@ class FittedMixin:
         advice = "Lower learning_rate, set gradient_clipping (1.0, say), or use warmup."
         if not any(result.best_epoch >= 0 for result in results):
             raise ValueError(f"Training diverged: the loss is not finite after the first epoch. {advice}")
-        first = diverged[0]
-        kept = (
-            f"the weights of epoch {first.best_epoch + 1} were kept"
-            if first.best_epoch >= 0
-            else "it was left out"
-        )
+        first, network = diverged[0], "the network" if len(results) == 1 else "a network"
+        kept = f"the weights of epoch {first.best_epoch + 1} were kept"
         warnings.warn(
-            f"Training diverged: the loss of {'the' if len(results) == 1 else 'a'} network was not finite in epoch "
-            f"{first.diverged}, and {kept}. {advice}",
+            f"Training diverged: the loss of {network} was not finite in epoch {first.diverged}, and "
+            f"{kept if first.best_epoch >= 0 else 'it was left out'}. {advice}",
             ConvergenceWarning,
             stacklevel=4,
         )
 
-    def _keep(
-        self, jobs: Sequence[Job], results: Sequence[Result], *, keep: bool, history: list[Any]
-    ) -> None:
+    def _keep(self, jobs: Sequence[Job], results: Sequence[Result], *, keep: bool, history: list[Any]) -> None:
         """Set the fitted attributes."""
-        survivors = [
-            (job, result) for job, result in zip(jobs, results, strict=True) if result.best_epoch >= 0
-        ]
+        survivors = [(job, result) for job, result in zip(jobs, results, strict=True) if result.best_epoch >= 0]
         modules = [_module(job, result) for job, result in survivors]
         module = modules[0] if len(modules) == 1 else MemberAverage(modules, self.loss_.link)
         self.module_: nn.Module = module.eval()
@@ -94,7 +86,7 @@ class FittedMixin:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what can be made again."""
-        state = dict(super().__getstate__())  # type: ignore[misc]
+        state: dict[str, Any] = {**super().__getstate__()}  # type: ignore[dict-item]
         if not self.callbacks:
             state.pop("_net", None)
         return state
@@ -134,9 +126,7 @@ class FittedMixin:
         """
         now, before = self._shape(), self._fitted_shape
         changed = [
-            f"{name}={now.get(name)!r} (was {value!r})"
-            for name, value in before.items()
-            if now.get(name) != value
+            f"{name}={now.get(name)!r} (was {value!r})" for name, value in before.items() if now.get(name) != value
         ]
         if (loss.link, loss.scales_target) != (self.loss_.link, self.loss_.scales_target):
             changed.append(f"loss={loss!r} (was {self.loss_!r})")
@@ -146,7 +136,7 @@ class FittedMixin:
             )
 
     def _continuation(self, networks: Sequence[Network], dtype: torch.dtype, *, anew: bool) -> list[Progress]:
-        """Return where each member stands; with `anew` schedules begin again. Another optimizer begins afresh."""
+        """Return where each member stands; schedules begin again if `anew`, another optimizer in any case."""
         kept = self.__dict__.get("_progress")
         if kept is None:
             pairs = zip(networks, members(self.module_), strict=True)
@@ -196,7 +186,5 @@ def _mean_history(histories: Sequence[list[dict[str, Any]]]) -> list[dict[str, A
     for epoch in range(max(map(len, histories))):
         records = [history[epoch] for history in histories if len(history) > epoch]
         mean = {key: float(np.mean([record[key] for record in records])) for key in records[0]}
-        out.append(
-            mean | {"epoch": epoch + 1, "seconds": float(sum(record["seconds"] for record in records))}
-        )
+        out.append(mean | {"epoch": epoch + 1, "seconds": float(sum(record["seconds"] for record in records))})
     return out

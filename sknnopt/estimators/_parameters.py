@@ -81,18 +81,14 @@ CHOICES: Mapping[str, Callable[[Any], Choice | None]] = {
 """Parameters whose name stands for an object with parameters of its own; ``loss`` needs the task besides."""
 
 
-def with_hint(
-    error: InvalidParameterError, constraints: Mapping[str, list[Any]], params: Mapping[str, Any]
-) -> str:
+def with_hint(error: InvalidParameterError, constraints: Mapping[str, list[Any]], params: Mapping[str, Any]) -> str:
     """Return the message of sklearn's validation, with the names a choice takes and the nearest spelling."""
     message = str(error)
     name = next((name for name in constraints if f"The '{name}' parameter" in message), None)
     if name is None:
         return message
     if isinstance(params[name], str):
-        allowed = [
-            o for option in constraints[name] if isinstance(option, StrOptions) for o in option.options
-        ]
+        allowed = [o for option in constraints[name] if isinstance(option, StrOptions) for o in option.options]
         return message + suggestion(params[name], allowed)
     try:
         CHOICES.get(name, bool)(params[name])
@@ -117,7 +113,7 @@ def check_names(params: Mapping[str, Any]) -> None:
 
 
 def as_object(name: str, value: Any, task: str) -> Any:
-    """Return the object that the value of a parameter stands for, so that the object's own parameters can be set.
+    """Return the object that a parameter's value stands for, whose own parameters can be set.
 
     Raises
     ------
@@ -153,8 +149,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = f" ({str(error).splitlines()[0]})"
     raise InvalidParameterError(
-        f"The 'device' parameter must be 'auto', 'cpu', 'mps', 'cuda' or 'cuda:<index>' and present on this "
-        f"machine. Got {str(device)!r} instead{reason}.{'' if reason else suggestion(kind, ['auto', *DEVICES])}"
+        "The 'device' parameter must be 'auto', 'cpu', 'mps', 'cuda' or 'cuda:<index>' and present on this machine."
+        f" Got {str(device)!r} instead{reason}.{'' if reason else suggestion(kind, ['auto', *DEVICES])}"
     )
 
 
@@ -180,7 +176,7 @@ def resolve_network(params: Mapping[str, Any], n_inputs: int, n_outputs: int) ->
 def hidden_sizes(value: Any) -> tuple[int, ...]:
     """Return ``hidden_layer_sizes`` as a tuple; a single number is one layer."""
     sizes = (value,) if isinstance(value, Integral) else tuple(value)
-    if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+    if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
         raise InvalidParameterError(
             f"The 'hidden_layer_sizes' parameter must hold positive integers. Got {value!r} instead."
         )
@@ -190,7 +186,7 @@ def hidden_sizes(value: Any) -> tuple[int, ...]:
 def dropout_rates(value: Any, n_hidden: int) -> tuple[float, ...]:
     """Return one dropout rate a hidden layer."""
     rates = (value,) * n_hidden if isinstance(value, Real) else tuple(value)
-    if len(rates) != n_hidden or not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
+    if len(rates) != n_hidden or not all(isinstance(rate, Real) and 0 <= float(rate) < 1 for rate in rates):
         raise InvalidParameterError(
             f"The 'dropout' parameter must be a rate in [0, 1), or one for each of the {n_hidden} hidden layers. "
             f"Got {value!r} instead."
@@ -198,9 +194,7 @@ def dropout_rates(value: Any, n_hidden: int) -> tuple[float, ...]:
     return tuple(float(rate) for rate in rates)
 
 
-def resolve_techniques(
-    params: Mapping[str, Any], loss: losses.Loss, network: Network, n_rows: int
-) -> Techniques:
+def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Network, n_rows: int) -> Techniques:
     """Return the optimisation of a member with ``n_rows`` training rows."""
     optimizer = optimizers.get(params["optimizer"])
     rate, decay = params["learning_rate"], params["weight_decay"]

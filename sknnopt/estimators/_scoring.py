@@ -28,9 +28,7 @@ class EpochScores:
     def scores(self, X: Any) -> NDArray[Any]:
         """Return the scores (n, O) of `X`, which must be the withheld rows themselves."""
         if X is not self._X or self.current is None:
-            raise ValueError(
-                "While it trains, the estimator predicts the withheld rows that a scorer is given, only."
-            )
+            raise ValueError("While it trains, the estimator predicts the withheld rows that a scorer is given, only.")
         return self.current
 
 
@@ -70,8 +68,8 @@ def as_scorer(scoring: str | Callable[..., float]) -> Callable[..., float]:
         return scoring
     if scoring not in get_scorer_names():
         raise InvalidParameterError(
-            f"The 'scoring' parameter must be 'loss', a scorer's name (sklearn.metrics.get_scorer_names()) or a "
-            f"callable (estimator, X, y). Got {scoring!r} instead.{suggestion(scoring, ['loss', *get_scorer_names()])}"
+            "The 'scoring' parameter must be 'loss', a scorer's name (sklearn.metrics.get_scorer_names()) or a "
+            f"callable (estimator, X, y). Got {scoring!r} instead." + suggestion(scoring, ["loss", *get_scorer_names()])
         )
     scorer: Callable[..., float] = get_scorer(scoring)
     return scorer

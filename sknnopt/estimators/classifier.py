@@ -81,7 +81,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         n_members: int = 1,
         preprocessing: str | None = "auto",
         categorical_features: Any = "from_dtype",
-        class_weight: Mapping[Any, float] | Sequence[Mapping[Any, float]] | str | None = None,
+        class_weight: Mapping[Any, float] | list[Mapping[Any, float]] | str | None = None,
         device: str | torch.device = "auto",
         precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
@@ -150,11 +150,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         ValueError
             If `y` has a class that the first call did not name, or `classes` are not those of the first call.
         """
-        if (
-            classes is not None
-            and hasattr(self, "module_")
-            and not np.array_equal(np.unique(classes), self.classes_)
-        ):
+        if classes is not None and hasattr(self, "module_") and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
             )
@@ -172,9 +168,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
     def _strata(self, y: Any) -> NDArray[Any] | None:
         return None if self.target_.kind == "multilabel" else self.target_.encode(y)
 
-    def _encode_target(
-        self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool
-    ) -> NDArray[Any]:
+    def _encode_target(self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool) -> NDArray[Any]:
         codes = self.target_.encode(y)
         return codes.astype(np.float64) if codes.ndim == 2 and self.precision == "float64" else codes
 

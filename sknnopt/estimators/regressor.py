@@ -138,9 +138,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
     def _strata(self, y: Any) -> None:
         return None
 
-    def _encode_target(
-        self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool
-    ) -> NDArray[Any]:
+    def _encode_target(self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool) -> NDArray[Any]:
         if fit and rows is not None:
             self.target_.fit(select(y, rows), None if weight is None else weight[rows])
         self.loss_.check_target(np.asarray(y))

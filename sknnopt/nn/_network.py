@@ -38,10 +38,17 @@ class Network(Protocol):
         True if K > 1 members can be bound at once. Only then are short batches padded.
     """
 
-    n_outputs: int
-    layout: Layout
-    buffers: Layout
-    stackable: bool
+    @property
+    def n_outputs(self) -> int: ...
+
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def buffers(self) -> Layout: ...
+
+    @property
+    def stackable(self) -> bool: ...
 
     def structure(self) -> Hashable:
         """Return what two networks must share to be stacked."""

@@ -57,7 +57,7 @@ def _forward(module: nn.Module, tile: int) -> Callable[[Tensor], Tensor]:
         return lambda x: module.average(torch.stack([member(x) for member in members]))
     if type(module) is nn.Sequential and all(type(layer) in _TILED for layer in module):
         return lambda x: _tiled(module, x, tile)
-    return lambda x: torch.cat([_plain(module, part) for part in x.split(tile)])
+    return lambda x: torch.cat([_plain(module, part) for part in torch.split(x, tile)])
 
 
 def _plain(module: nn.Module, x: Tensor) -> Tensor:
