@@ -199,15 +199,16 @@ class TestNoLeakage:
         assert_array_equal(rows, again)
         self.assert_same_learnt(first, second)
 
-    @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
-    def test_weights_of_withheld_rows(self, make):
+    @pytest.mark.parametrize("network", [NNClassifier(), NNClassifier(class_weight="balanced"), NNRegressor()])
+    def test_weights_of_withheld_rows(self, network):
         X, y = CANCER
         frame = raw_frame(X)
-        fitted, rows = withheld(make(**self.SETTINGS), frame, y)
+        network.set_params(**self.SETTINGS)
+        fitted, rows = withheld(network, frame, y)
         weight = np.ones(len(y))
-        one = make(**self.SETTINGS, scoring=Counting()).fit(frame, y, weight)
-        weight[rows] = 1000
-        other = make(**self.SETTINGS, scoring=Counting()).fit(frame, y, weight)
+        one = clone(network).set_params(scoring=Counting()).fit(frame, y, weight)
+        weight[rows[y[rows] == 1]] = 1000
+        other = clone(network).set_params(scoring=Counting()).fit(frame, y, weight)
         self.assert_same_learnt(one, other)
         assert_same_bits(one, fitted)
 

@@ -174,6 +174,11 @@ class TestPartialFit:
         assert_allclose(clf.predict_proba(X), before, rtol=1e-5)
         assert clf.n_iter_ == 6
 
+    def test_fit_forgets_what_partial_fit_kept(self):
+        X, y = IRIS
+        clf = NNClassifier(**QUICK).partial_fit(X, y).fit(X, y).partial_fit(X, y)
+        equal_weights(clf, NNClassifier(**QUICK).fit(X, y).partial_fit(X, y))
+
     def test_another_optimizer_begins_with_a_state_of_its_own(self):
         X, y = IRIS
         clf = NNClassifier(**QUICK, optimizer="sgd", learning_rate=1e-12, schedule="constant").partial_fit(X, y)
