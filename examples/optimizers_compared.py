@@ -9,7 +9,7 @@ X, y = load_digits(return_X_y=True)
 
 print(f"{'optimizer':12} {'accuracy':>8} {'± std':>6} {'loss':>8} {'seconds':>8}")
 for name in optimizers.names():
-    network = NNClassifier(optimizer=name, hidden_layer_sizes=(64,), max_epochs=15, random_state=0)
+    network = NNClassifier(optimizer=name, hidden_layer_sizes=(64,), max_epochs=50, random_state=0)
     scores = cross_validate(network, X, y, cv=3, scoring=["accuracy", "neg_log_loss"])
     accuracy = scores["test_accuracy"]
     loss = -scores["test_neg_log_loss"].mean()

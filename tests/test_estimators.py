@@ -9,13 +9,14 @@ from sklearn.base import clone
 from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
+    load_digits,
     load_iris,
     make_multilabel_classification,
 )
 from sklearn.metrics import d2_pinball_score
 from torch import Tensor, nn
 
-from sknnopt import NNClassifier, NNRegressor, losses
+from sknnopt import NNClassifier, NNRegressor, losses, optimizers
 
 QUICK = {
     "hidden_layer_sizes": (16,),
@@ -278,3 +279,11 @@ class TestFittedAttributes:
         with torch.no_grad():
             scores = clf.module_(torch.from_numpy(clf.preprocessor_.transform(X))).double().numpy()
         assert_allclose(log_softmax(scores, axis=1), clf.decision_function(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", optimizers.names())
+def test_every_optimizer_learns_in_the_engine(optimizer: str) -> None:
+    X, y = load_digits(return_X_y=True)
+    network = NNClassifier(optimizer=optimizer, hidden_layer_sizes=(32,), max_epochs=10, random_state=0).fit(X, y)
+    assert network.loss_curve_[-1] < 0.95 * network.loss_curve_[0]
+    assert network.history_[-1]["weight_norm"] > 0.5 * network.history_[0]["weight_norm"]

@@ -61,9 +61,7 @@ def draw_shared(rng, **fixed):
     """What every member of a cohort has in common."""
     layers = int(rng.integers(0, 4))
     hidden = tuple(int(n) for n in rng.integers(1, 140 if rng.random() < 0.3 else 40, layers))
-    task = fixed.get("task") or str(
-        rng.choice(["classification", "classification", "multilabel", "regression"])
-    )
+    task = fixed.get("task") or str(rng.choice(["classification", "classification", "multilabel", "regression"]))
     shared = {
         "task": task,
         "n_features": int(rng.integers(1, 60)),
@@ -299,9 +297,7 @@ def test_members_with_withheld_rows_of_different_numbers(task, dtype):
     }
     table = draw_table(rng, shared, n_rows=1200)
     for k, n_rows in enumerate((3, 512, 513, 1100)):
-        jobs[k] = replace(
-            jobs[k], validation=Validation(table, rng.permutation(1200)[:n_rows], None, True, 2, 0.0)
-        )
+        jobs[k] = replace(jobs[k], validation=Validation(table, rng.permutation(1200)[:n_rows], None, True, 2, 0.0))
     jobs[4] = replace(jobs[4], validation=None)
     assert_independent(jobs)
 

@@ -138,7 +138,7 @@ class Run(torch.autograd.Function):
         return None, None, None, out.view.clone(), *(ctx.gradients[name].clone() for name in ctx.gradients)
 
 
-def layer_inputs(name, *, kinks=False):
+def layer_inputs(name):
     """A layer's maker and layout, an input and values for its parameters."""
     make, shapes, module = LAYERS[name]
     layout = Layout(shapes.items(), ())
@@ -199,14 +199,10 @@ def test_batch_norm_follows_the_statistics_of_real_rows(kind):
         Layout((), [("layer.running_mean", (F,)), ("layer.running_var", (F,))]),
     )
     parameters = {"layer.weight": randn(K, F, seed=1), "layer.bias": randn(K, F, seed=2)}
-    statistics = memory(
-        buffers, K, values={"layer.running_mean": randn(K, F, seed=3), "layer.running_var": 2.0}
-    )[1]
+    statistics = memory(buffers, K, values={"layer.running_mean": randn(K, F, seed=3), "layer.running_var": 2.0})[1]
     before = {name: value.clone() for name, value in statistics.items()}
     space = Workspace(K, B, DOUBLE, CPU)
-    layer = BatchNorm(
-        "layer", memory(layout, K, values=parameters)[1], memory(layout, K)[1], statistics, space
-    )
+    layer = BatchNorm("layer", memory(layout, K, values=parameters)[1], memory(layout, K)[1], statistics, space)
     for _ in range(2):
         out = layer.forward(as_rows(space, "x", x), step).view.clone()
     still = layer.forward(as_rows(space, "x", x), EVALUATION).view
@@ -253,9 +249,7 @@ def test_dropout_zeroes_with_each_members_rate_and_keeps_the_mean():
     for values, rate in zip(out, rates, strict=True):
         kept = values != 0
         assert abs(1 - float(kept.double().mean()) - rate) < 4 * (rate * (1 - rate) / n) ** 0.5
-        torch.testing.assert_close(
-            values[kept], torch.full_like(values[kept], 1 / (1 - rate)), rtol=1e-4, atol=0
-        )
+        torch.testing.assert_close(values[kept], torch.full_like(values[kept], 1 / (1 - rate)), rtol=1e-4, atol=0)
 
 
 def test_dropout_draws_anew_at_each_step_and_for_each_member():
@@ -291,30 +285,24 @@ NETWORKS = {
 
 def bound(network, members, rows, *, seed=0, dtype=DOUBLE, training=True, rates=None):
     """Random parameters and statistics, their gradients, and the stack over them."""
-    parameters = network.layout.views(torch.zeros(members, network.layout.size, dtype=dtype))
     flat, views = memory(network.layout, members, dtype)
     for i, view in enumerate(views.values()):
         view.copy_(randn(*view.shape, seed=seed + i, dtype=dtype))
     statistics, leaves = memory(network.buffers, members, dtype)
     for name, view in leaves.items():
-        view.copy_(
-            randn(*view.shape, seed=seed + 50, dtype=dtype).abs_().add_(0.5 if name.endswith("var") else 0)
-        )
+        view.copy_(randn(*view.shape, seed=seed + 50, dtype=dtype).abs_().add_(0.5 if name.endswith("var") else 0))
     gradients, slopes = memory(network.layout, members, dtype)
     space = Workspace(members, rows, dtype, CPU)
     rates = [network.dropout] * members if rates is None else rates
     stack = network.bind(
         flat, gradients if training else None, statistics, space, dropout=rates, random=streams(members)
     )
-    assert parameters.keys() == views.keys()
     return stack, views, leaves, slopes, space
 
 
 def module_of(network, views, leaves, k):
     module = network.module()
-    load_member(
-        module, {n: v[k].clone() for n, v in views.items()}, {n: v[k].clone() for n, v in leaves.items()}
-    )
+    load_member(module, {n: v[k].clone() for n, v in views.items()}, {n: v[k].clone() for n, v in leaves.items()})
     return module
 
 
@@ -405,15 +393,11 @@ def test_initial_values_are_the_initializers_and_neutral():
             assert float(value.std()) == pytest.approx(gain / value.shape[1] ** 0.5, rel=0.2)
         else:
             neutral = (
-                1.0
-                if name.endswith(("running_var",)) or (name.startswith("norm") and name.endswith("weight"))
-                else 0.0
+                1.0 if name.endswith("running_var") or (name.startswith("norm") and name.endswith("weight")) else 0.0
             )
             assert bool((value == neutral).all()), name
     again = torch.zeros_like(flat)
-    network.initialize(
-        network.layout.single(again), parts[1], initializers.get("kaiming_normal"), streams(1)[0]
-    )
+    network.initialize(network.layout.single(again), parts[1], initializers.get("kaiming_normal"), streams(1)[0])
     assert torch.equal(flat, again)
 
 
@@ -515,9 +499,7 @@ TRAINED = Techniques(
 
 def trained(network, *, epochs=3, seed=0, dtype=DOUBLE, keep=False, **techniques):
     rng = np.random.default_rng(0)
-    table = Table(
-        torch.from_numpy(rng.standard_normal((21, F))).to(dtype), torch.from_numpy(rng.integers(0, 3, 21))
-    )
+    table = Table(torch.from_numpy(rng.standard_normal((21, F))).to(dtype), torch.from_numpy(rng.integers(0, 3, 21)))
     techniques = replace(TRAINED, **techniques)
     rows, seed = np.arange(21), np.random.SeedSequence(seed)
     return train([Job(network, table, rows, techniques, seed, epochs, CPU, dtype, keep_progress=keep)])[0]
@@ -578,9 +560,7 @@ def bound_module(module, n_outputs=3, rows=B, training=True):
     gradients, slopes = memory(network.layout, 1)
     slopes["last.weight" if "last.weight" in slopes else next(iter(slopes))].fill_(99.0)
     space = Workspace(1, rows, DOUBLE, CPU)
-    stack = network.bind(
-        flat, gradients if training else None, statistics, space, dropout=[()], random=streams(1)
-    )
+    stack = network.bind(flat, gradients if training else None, statistics, space, dropout=[()], random=streams(1))
     return network, stack, views, leaves, slopes
 
 
@@ -592,9 +572,7 @@ def test_tied_frozen_and_idle_parameters():
         {"first.bias", "second.bias", "last.bias", "idle.bias"},
     )
     assert set(network.layout.blocks) == weights | others
-    assert all(
-        (b.offset < network.layout.weight_size) == (b.name in weights) for b in network.layout.blocks.values()
-    )
+    assert all((b.offset < network.layout.weight_size) == (b.name in weights) for b in network.layout.blocks.values())
     x, weight = randn(1, B, F, seed=5), randn(1, 3, B, seed=6)
     slopes["idle.weight"].fill_(99.0)
     scores = stack.forward(x, whole_pass(1, B)).view
@@ -799,9 +777,7 @@ def fitted(
     seed=0,
     features=F,
 ):
-    network = MLP(
-        features, hidden, n_outputs, activations.get(activation), normalization, (0.2,) * len(hidden)
-    )
+    network = MLP(features, hidden, n_outputs, activations.get(activation), normalization, (0.2,) * len(hidden))
     _, views, leaves, *_ = bound(network, 1, 1, seed=seed, dtype=dtype, training=False, rates=[()])
     return module_of(network, views, leaves, 0).eval()
 
@@ -881,9 +857,7 @@ def test_images_keep_their_shape():
     module = seeded(lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 4, 3))).eval()
     x = randn(70, 1, 4, 4).numpy()
     with torch.no_grad():
-        np.testing.assert_allclose(
-            predict_scores(module, x, CPU), module(torch.from_numpy(x)).numpy(), rtol=1e-9
-        )
+        np.testing.assert_allclose(predict_scores(module, x, CPU), module(torch.from_numpy(x)).numpy(), rtol=1e-9)
 
 
 def test_prediction_leaves_threads_and_gradients_alone():

@@ -157,6 +157,7 @@ def test_wsd_without_its_ends():
     assert WarmupStableDecay(warmup=0, decay=1)(np.array([0.0, 0.5])).tolist() == [1.0, 0.5]
 
 
+@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")  # torch's own SequentialLR, before 2.7
 @pytest.mark.parametrize("warmup_steps", [1, 7, 35])
 def test_warmup_is_linear_then_the_schedule(warmup_steps):
     def make(o):

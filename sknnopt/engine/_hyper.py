@@ -8,6 +8,9 @@ from torch import Tensor
 
 from sknnopt.engine._member import Member
 
+SHRINKAGE = "_shrinkage"
+"""Name of the learning rate times the weight decay, which no optimizer's coefficient may have."""
+
 
 class HyperTable:
     """Every member's learning rate and optimizer coefficients for each step of the coming epoch.
@@ -36,7 +39,7 @@ class HyperTable:
             steps = np.arange(member.steps + 1, member.steps + len(rates) + 1, dtype=np.float64)
             column = {"learning_rate": rates, **member.job.techniques.optimizer.coefficients(steps, rates)}
             if decays:
-                column["decay"] = rates * member.job.techniques.weight_decay
+                column[SHRINKAGE] = rates * member.job.techniques.weight_decay
             columns.append(column)
             self.last_rates.append(float(rates[-1]))
         names = list(columns[0])

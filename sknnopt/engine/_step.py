@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
+from sknnopt.engine._hyper import SHRINKAGE
 from sknnopt.engine._weights import BatchWeights
 from sknnopt.nn import Workspace
 
@@ -87,8 +87,8 @@ class Step:
         if "clip" in self._constants:
             norm = row_norms(self._gradients).unsqueeze(1)
             self._gradients.mul_((self._constants["clip"] / (norm + 1e-6)).clamp_(max=1.0))
-        if "decay" in hyper:
-            weights.mul_(1 - hyper["decay"])
+        if SHRINKAGE in hyper:
+            weights.mul_(1 - hyper[SHRINKAGE])
         self._optimizer.update(self._gradients, self._state, self._parameters, hyper)
         self._gradients.zero_()  # an optimizer may leave anything there; the padding between blocks must stay zero
         if regularization is not None and regularization.has_proximal:
