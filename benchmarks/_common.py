@@ -26,9 +26,7 @@ def one_thread() -> None:
 
 def machine() -> str:
     """Versions, processor and BLAS kernels, so that figures can be told apart."""
-    blas = sorted(
-        {f"{p['internal_api']}/{p['architecture']}" for p in threadpool_info() if "architecture" in p}
-    )
+    blas = sorted({f"{p['internal_api']}/{p['architecture']}" for p in threadpool_info() if "architecture" in p})
     return (
         f"Python {platform.python_version()}, torch {torch.__version__}, scikit-learn {sklearn.__version__}, "
         f"{platform.machine()}, torch {torch.backends.cpu.get_cpu_capability()}, BLAS {', '.join(blas)}"
@@ -62,9 +60,7 @@ def interleaved(works: dict[str, Callable[[], object]], repeats: int) -> dict[st
     return times
 
 
-def median_ratio(
-    times: Mapping[str, Sequence[float]], name: str, reference: str
-) -> tuple[float, float, float]:
+def median_ratio(times: Mapping[str, Sequence[float]], name: str, reference: str) -> tuple[float, float, float]:
     """Median, least and largest of the ratios taken repeat by repeat."""
     ratios = [a / b for a, b in zip(times[name], times[reference], strict=True)]
     return statistics.median(ratios), min(ratios), max(ratios)

@@ -116,9 +116,7 @@ def our_estimator(shape: Shape, epochs: int, dropout: float = 0.0) -> Any:
     )
 
 
-def works(
-    shape: Shape, epochs: int, X: np.ndarray, y: np.ndarray, ours: bool
-) -> dict[str, Callable[[], object]]:
+def works(shape: Shape, epochs: int, X: np.ndarray, y: np.ndarray, ours: bool) -> dict[str, Callable[[], object]]:
     found: dict[str, Callable[[], object]] = {
         "sklearn": lambda: sklearn_estimator(shape, epochs).fit(X, y),
         "skorch": lambda: skorch_estimator(shape, epochs).fit(X, y),
@@ -132,9 +130,7 @@ def works(
 
 def rows(shape: Shape, times: dict[str, list[float]]) -> list[list[str]]:
     label = f"{shape.hidden} / {shape.batch_size}"
-    found = [
-        [label, name, f"{statistics.median(taken):.3f}", "", "", "", ""] for name, taken in times.items()
-    ]
+    found = [[label, name, f"{statistics.median(taken):.3f}", "", "", "", ""] for name, taken in times.items()]
     comparisons = [
         ("sknnopt", "sklearn", shape.to_sklearn),
         ("sknnopt", "skorch", shape.to_skorch),

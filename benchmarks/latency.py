@@ -59,8 +59,7 @@ def main() -> None:
     interleaved(works, 1)
     times = interleaved(works, options.rounds)
     table = [
-        [name, f"{statistics.median(taken) / options.calls * 1e6:.0f}", "", "", ""]
-        for name, taken in times.items()
+        [name, f"{statistics.median(taken) / options.calls * 1e6:.0f}", "", "", ""] for name, taken in times.items()
     ]
     if "sknnopt" in times:
         ratio, least, largest = median_ratio(times, "sknnopt", PEER)

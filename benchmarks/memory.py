@@ -65,9 +65,7 @@ def measure(name: str, case: str, n_rows: int) -> None:
     fresh = estimator(name)
     imported = peak()
     generator = np.random.default_rng(0)
-    X: Any = generator.standard_normal(
-        (n_rows, N_FEATURES), dtype=np.float64 if case == "frame64" else np.float32
-    )
+    X: Any = generator.standard_normal((n_rows, N_FEATURES), dtype=np.float64 if case == "frame64" else np.float32)
     y = np.arange(n_rows) % N_CLASSES
     if case != "array":
         X = pd.DataFrame(X, columns=[f"x{i}" for i in range(N_FEATURES)], copy=False)

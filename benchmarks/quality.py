@@ -106,9 +106,7 @@ def main() -> None:
             print("adult left out: give --data or set SKNNOPT_DATA")
             continue
         for maker_name, make in makers.items():
-            score, taken = (
-                held_out(Path(options.data), make) if name == "adult" else cross_validated(name, make)
-            )
+            score, taken = held_out(Path(options.data), make) if name == "adult" else cross_validated(name, make)
             good = score >= TARGETS[name] and (name != "adult" or taken < ADULT_SECONDS)
             verdict = "" if make is peer else "met" if good else "MISSED"
             table.append([name, maker_name, f"{score:.4f}", f"{TARGETS[name]:g}", verdict, f"{taken:.1f}"])

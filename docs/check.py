@@ -19,9 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(
-    r"^```python\n(?P<code>.*?)^```\n(?P<after>\n*```text\n(?P<output>.*?)^```\n)?", re.M | re.S
-)
+BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?P<after>\n*```text\n(?P<output>.*?)^```\n)?", re.M | re.S)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 RELATIVE_TOLERANCE = 0.02
 

@@ -13,6 +13,4 @@ for name in optimizers.names():
     scores = cross_validate(network, X, y, cv=3, scoring=["accuracy", "neg_log_loss"])
     accuracy = scores["test_accuracy"]
     loss = -scores["test_neg_log_loss"].mean()
-    print(
-        f"{name:12} {accuracy.mean():8.3f} {accuracy.std():6.3f} {loss:8.3f} {scores['fit_time'].mean():8.2f}"
-    )
+    print(f"{name:12} {accuracy.mean():8.3f} {accuracy.std():6.3f} {loss:8.3f} {scores['fit_time'].mean():8.2f}")

@@ -20,9 +20,7 @@ class MemberRandom:
 
     def __init__(self, seed: np.random.SeedSequence, device: torch.device) -> None:
         initial, order, bits = seed.spawn(3)
-        self.initial = torch.Generator().manual_seed(
-            int(initial.generate_state(1, np.uint64)[0] >> np.uint64(1))
-        )
+        self.initial = torch.Generator().manual_seed(int(initial.generate_state(1, np.uint64)[0] >> np.uint64(1)))
         self._order = np.random.Generator(np.random.PCG64(order))
         self._bits = np.random.SFC64(bits)
         self._device_bits = None

@@ -109,9 +109,7 @@ def test_gradcheck(activation, reference):
     assert torch.autograd.gradcheck(Layer.apply, x)
 
 
-@pytest.mark.parametrize(
-    "name", sorted({*activations.names()} - {"elu", "gelu", "silu", "swish", "mish", "softplus"})
-)
+@pytest.mark.parametrize("name", sorted({*activations.names()} - {"elu", "gelu", "silu", "swish", "mish", "softplus"}))
 def test_gain_is_torchs_where_it_has_one(name):
     torchs = {"identity": "linear", "logistic": "sigmoid"}.get(name, name)
     assert activations.get(name).gain == pytest.approx(nn.init.calculate_gain(torchs))
@@ -125,11 +123,7 @@ def test_gain_keeps_the_second_moment(activation):
     f = activation.module()
 
     def integrand(z):
-        return (
-            f(torch.tensor(z, dtype=torch.float64)).item() ** 2
-            * math.exp(-z * z / 2)
-            / math.sqrt(2 * math.pi)
-        )
+        return f(torch.tensor(z, dtype=torch.float64)).item() ** 2 * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
     moment = sum(integrate.quad(integrand, a, b)[0] for a, b in ((-10, 0), (0, 10)))
     assert activation.gain == pytest.approx(moment**-0.5, rel=1e-6)

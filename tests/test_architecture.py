@@ -57,9 +57,7 @@ def layer_violations(path: Path, source: str) -> list[str]:
             target = "__init__"
         below = LAYER[target] < LAYER[unit] or LAYER[target] == 0
         if target != unit and not below:
-            found.append(
-                f"{path.name}:{line}: {unit} (layer {LAYER[unit]}) imports {target} ({LAYER[target]})"
-            )
+            found.append(f"{path.name}:{line}: {unit} (layer {LAYER[unit]}) imports {target} ({LAYER[target]})")
     return found
 
 
@@ -146,7 +144,5 @@ def test_an_import_from_below_is_allowed(file: str, source: str) -> None:
 
 def test_an_optional_library_at_module_level_is_found() -> None:
     assert optional_imports("import pandas as pd") == ["pandas"]
-    assert optional_imports("try:\n    from matplotlib import pyplot\nexcept ImportError: pass") == [
-        "matplotlib"
-    ]
+    assert optional_imports("try:\n    from matplotlib import pyplot\nexcept ImportError: pass") == ["matplotlib"]
     assert optional_imports("def f():\n    import pandas") == []

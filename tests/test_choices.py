@@ -37,9 +37,7 @@ def test_every_parameter_is_constrained_and_documented(kind):
         assert set(parameters) == set(kind._parameter_constraints)
     for parameter in parameters:
         assert (
-            f"{parameter} : " in kind.__doc__
-            or f"{parameter}, " in kind.__doc__
-            or f", {parameter} : " in kind.__doc__
+            f"{parameter} : " in kind.__doc__ or f"{parameter}, " in kind.__doc__ or f", {parameter} : " in kind.__doc__
         )
 
 

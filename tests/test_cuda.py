@@ -30,7 +30,8 @@ def test_ten_steps_are_those_of_the_cpu(optimizer: str, normalization: str | Non
 
 def test_scores_agree_within_noise() -> None:
     X, y = load_digits(return_X_y=True)
-    scores = [NNClassifier(device=d, random_state=0).fit(X[::2], y[::2]).score(X[1::2], y[1::2]) for d in ("cpu", "cuda")]
+    networks = [NNClassifier(device=device, random_state=0).fit(X[::2], y[::2]) for device in ("cpu", "cuda")]
+    scores = [network.score(X[1::2], y[1::2]) for network in networks]
     assert abs(scores[0] - scores[1]) < 0.02
 
 

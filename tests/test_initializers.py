@@ -71,9 +71,7 @@ def test_every_name_is_covered():
 )
 def test_distribution(initializer, distribution, dtype):
     values = drawn(initializer, dtype=dtype).double().flatten().numpy()
-    assert values.mean() == pytest.approx(
-        distribution.mean(), abs=5 * distribution.std() / math.sqrt(values.size)
-    )
+    assert values.mean() == pytest.approx(distribution.mean(), abs=5 * distribution.std() / math.sqrt(values.size))
     assert values.std() == pytest.approx(distribution.std(), rel=0.02)
     assert stats.kstest(values, distribution.cdf).pvalue > 1e-3
     low, high = distribution.support()

@@ -177,9 +177,7 @@ def test_each_task_has_its_names_and_all_have_all(task):
 
 
 def test_the_wrong_task_is_explained():
-    with pytest.raises(
-        ValueError, match="'mse', which is for regression targets; for classification choose from"
-    ):
+    with pytest.raises(ValueError, match="'mse', which is for regression targets; for classification choose from"):
         losses.get("mse", task="classification")
     with pytest.raises(ValueError, match=r"Huber\(\), which is for regression targets"):
         losses.get(Huber(), task="multilabel")
@@ -188,9 +186,9 @@ def test_the_wrong_task_is_explained():
 
 
 def test_scaling_of_the_target():
-    assert {
-        name for name in losses.names("regression") if not losses.get(name, task="regression").scales_target
-    } == {"poisson"}
+    assert {name for name in losses.names("regression") if not losses.get(name, task="regression").scales_target} == {
+        "poisson"
+    }
 
 
 @pytest.mark.parametrize("task", TASKS)

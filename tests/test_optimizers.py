@@ -37,15 +37,11 @@ VARIANTS = {
     "rmsprop momentum": [RMSprop(momentum=m, alpha=a) for m, a in ((0.9, 0.9), (0.5, 0.99), (0.1, 0.5))],
     "rmsprop centered": [RMSprop(centered=True, alpha=a) for a in (0.99, 0.9, 0.5)],
     "rmsprop both": [RMSprop(centered=True, momentum=m) for m in (0.9, 0.5, 0.1)],
-    "adam": [
-        Adam(beta_1=a, beta_2=b, epsilon=e) for a, b, e in ((0.9, 0.999, 1e-8), (0, 0.9, 1), (0.5, 0, 1e-3))
-    ],
+    "adam": [Adam(beta_1=a, beta_2=b, epsilon=e) for a, b, e in ((0.9, 0.999, 1e-8), (0, 0.9, 1), (0.5, 0, 1e-3))],
     "adam amsgrad": [Adam(amsgrad=True, beta_2=b) for b in (0.999, 0.9, 0.5)],
     "nadam": [NAdam(momentum_decay=d, beta_1=b) for d, b in ((4e-3, 0.9), (0.5, 0.5), (1e-6, 0.99))],
     "radam": [RAdam(beta_2=b, epsilon=e) for b, e in ((0.999, 1e-8), (0.9, 1e-2), (0.5, 1e-8))],
-    "adamax": [
-        optimizers.Adamax(beta_1=a, beta_2=b, epsilon=1e-4) for a, b in ((0.9, 0.999), (0, 0.5), (0.5, 0))
-    ],
+    "adamax": [optimizers.Adamax(beta_1=a, beta_2=b, epsilon=1e-4) for a, b in ((0.9, 0.999), (0, 0.5), (0.5, 0))],
 }
 VARIANTS |= {f"{name} default": [optimizers.get(name) for _ in range(3)] for name in optimizers.names()}
 

@@ -12,9 +12,7 @@ MEMBERS = {
     "l1": [L1(strength=s) for s in (0.5, 0.0, 2.0)],
     "l2": [L2(strength=s) for s in (0.5, 0.0, 2.0)],
     "elastic_net": [ElasticNet(strength=s, l1_ratio=r) for s, r in ((0.5, 0.3), (1.0, 1.0), (2.0, 0.0))],
-    "sum": [
-        L1(strength=s) + L2(strength=t) + L1(strength=0.1) for s, t in ((0.5, 0.1), (0.0, 2.0), (0.3, 0.0))
-    ],
+    "sum": [L1(strength=s) + L2(strength=t) + L1(strength=0.1) for s, t in ((0.5, 0.1), (0.0, 2.0), (0.3, 0.0))],
 }
 every = pytest.mark.parametrize("members", MEMBERS.values(), ids=MEMBERS)
 
@@ -40,9 +38,7 @@ def test_penalty_is_its_closed_form(members):
     penalty = members[0].penalty(w, stack(members))
     assert penalty.shape == (3,)
     for k, member in enumerate(members):
-        expected = (
-            strength_of(member, "l1") * w[k].abs().sum() + strength_of(member, "l2") / 2 * w[k].square().sum()
-        )
+        expected = strength_of(member, "l1") * w[k].abs().sum() + strength_of(member, "l2") / 2 * w[k].square().sum()
         torch.testing.assert_close(penalty[k], expected)
 
 
@@ -170,9 +166,7 @@ def test_none_is_none():
     assert regularization.get(None) is None
 
 
-@pytest.mark.parametrize(
-    "term", [L1(strength=-1), L2(strength="a"), ElasticNet(l1_ratio=1.5), L1() + L2(strength=-1)]
-)
+@pytest.mark.parametrize("term", [L1(strength=-1), L2(strength="a"), ElasticNet(l1_ratio=1.5), L1() + L2(strength=-1)])
 def test_bad_values_are_refused(term):
     with pytest.raises(ValueError, match=r"parameter of (L1|L2|ElasticNet) "):
         regularization.get(term)

@@ -136,9 +136,7 @@ class TestNumbers:
     @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64", "uint64", "float16", "bool"])
     def test_other_dtypes_of_arrays(self, dtype):
         X = (numbers(N, 2) % 7).astype(dtype)
-        np.testing.assert_array_equal(
-            TableEncoder().fit_transform(X), TableEncoder().fit_transform(X.astype(float))
-        )
+        np.testing.assert_array_equal(TableEncoder().fit_transform(X), TableEncoder().fit_transform(X.astype(float)))
 
     @pytest.mark.parametrize("order", ["C", "F"])
     def test_a_row_alone_has_the_bits_it_has_among_others(self, order):
@@ -233,9 +231,7 @@ class TestCategories:
     )
     def test_bool_columns(self, values):
         encoder = TableEncoder()
-        np.testing.assert_array_equal(
-            encoder.fit_transform(values.to_frame("b")), [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
-        )
+        np.testing.assert_array_equal(encoder.fit_transform(values.to_frame("b")), [[0, 1, 0], [1, 0, 0], [0, 0, 1]])
         assert encoder.get_feature_names_out().tolist() == ["b_False", "b_True", "b_nan"]
 
     def test_strings_in_arrays_and_lists(self):
@@ -257,9 +253,7 @@ class TestColumnKinds:
             pd.Series([1, None, 3], dtype="Int64"),
             pd.Series([1, None, 3], dtype="Float32"),
             pd.Series([1, None, 3], dtype=pd.ArrowDtype(pa.int64())),
-            pd.Series([None, Decimal(1), Decimal(3)], dtype=pd.ArrowDtype(pa.decimal128(5, 2))).iloc[
-                [1, 0, 2]
-            ],
+            pd.Series([None, Decimal(1), Decimal(3)], dtype=pd.ArrowDtype(pa.decimal128(5, 2))).iloc[[1, 0, 2]],
             pd.Series([1, None, 3], dtype=pd.SparseDtype(float, np.nan)),
             pd.Series([1, None, 3.0], dtype=object),
             pd.Series([Decimal(1), pd.NA, Decimal(3)], dtype=object),
@@ -309,9 +303,7 @@ class TestColumnKinds:
         when = pd.Timestamp("2024-06-01") + pd.to_timedelta(np.arange(N), unit="us")
         for frame in (pd.DataFrame({"t": when}), pl.DataFrame({"t": when.to_numpy()})):
             encoded = TableEncoder().fit_transform(frame)
-            np.testing.assert_allclose(
-                encoded, TableEncoder().fit_transform(np.arange(N)[:, None]), atol=0.02
-            )
+            np.testing.assert_allclose(encoded, TableEncoder().fit_transform(np.arange(N)[:, None]), atol=0.02)
             assert len(np.unique(encoded)) == N
 
     @pytest.mark.parametrize(
@@ -331,9 +323,7 @@ class TestColumnKinds:
     )
     def test_any_other_column_is_named(self, values):
         frame = type(values)([1.0, 2.0]).to_frame("fine")
-        frame = (
-            frame.assign(odd=values) if isinstance(frame, pd.DataFrame) else frame.with_columns(odd=values)
-        )
+        frame = frame.assign(odd=values) if isinstance(frame, pd.DataFrame) else frame.with_columns(odd=values)
         with pytest.raises(TypeError, match="Column 'odd': "):
             TableEncoder().fit(frame)
         with pytest.raises((TypeError, ValueError), match="Column 'odd': "):
@@ -354,11 +344,7 @@ class TestColumnKinds:
             *("missingindicator_count", "town_Bern", "town_Genf", "town_Zug", "town_nan"),
             *("size_L", "size_M", "size_S", "member_False", "member_True"),
         ]
-        assert (
-            len(encoder.get_feature_names_out())
-            == encoder.n_features_out_
-            == encoder.transform(frame).shape[1]
-        )
+        assert len(encoder.get_feature_names_out()) == encoder.n_features_out_ == encoder.transform(frame).shape[1]
 
     def test_pandas_polars_and_objects_agree_to_the_bit(self):
         frame = mixed_frame()
@@ -439,9 +425,7 @@ def thinned(values):
 
 
 class TestSparse:
-    @pytest.mark.parametrize(
-        "container", [sparse.csr_array, sparse.csr_matrix, sparse.csc_array, sparse.coo_array]
-    )
+    @pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_matrix, sparse.csc_array, sparse.coo_array])
     def test_equal_to_max_abs_scaler(self, container):
         X = container(thinned(np.random.default_rng(0).normal(size=(50, 6))))
         before = X.toarray()
@@ -613,9 +597,7 @@ class Handing(ClassifierMixin, BaseEstimator):
         weights = check_weights(sample_weight, X)
         encoded = TableEncoder().fit_transform(X, None, weights)
         self.encoder_ = TableEncoder().fit(X, None, weights)
-        same_bits(
-            *(one.toarray() if sparse.issparse(one) else one for one in (encoded, self.encoder_.transform(X)))
-        )
+        same_bits(*(one.toarray() if sparse.issparse(one) else one for one in (encoded, self.encoder_.transform(X))))
         self.target_ = ClassTarget().fit(y, weights)
         self.classes_ = self.target_.classes_
         self.model_ = DummyClassifier().fit(encoded, self.target_.encode(y, weights), weights)

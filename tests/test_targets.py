@@ -105,9 +105,7 @@ class TestClasses:
 class TestLabels:
     y = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 0]])
 
-    @pytest.mark.parametrize(
-        "kind", [int, float, bool, "frame", sparse.csr_array, sparse.csr_matrix, sparse.csc_array]
-    )
+    @pytest.mark.parametrize("kind", [int, float, bool, "frame", sparse.csr_array, sparse.csr_matrix, sparse.csc_array])
     def test_equal_to_sklearn(self, kind):
         if kind == "frame":
             y = pd.DataFrame(self.y)
@@ -191,11 +189,7 @@ class TestRegression:
             reference = MLPRegressor(solver="lbfgs").fit(np.eye(4), y)
         with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
             target = RegressionTarget(scale=True).fit(y)
-        assert (
-            target.decode(np.ones((4, 1), dtype=np.float32)).shape
-            == reference.predict(np.eye(4)).shape
-            == (4,)
-        )
+        assert target.decode(np.ones((4, 1), dtype=np.float32)).shape == reference.predict(np.eye(4)).shape == (4,)
 
     @pytest.mark.parametrize(
         ("y", "message"),
@@ -258,9 +252,7 @@ class TestWeights:
         y, weights = rng.integers(0, 3, 300), rng.random(300) * (rng.random(300) < 0.6)
         rows = weights > 0
         weighted = check_weights(weights, y, "balanced", y)
-        np.testing.assert_array_equal(
-            weighted[rows], check_weights(weights[rows], y[rows], "balanced", y[rows])
-        )
+        np.testing.assert_array_equal(weighted[rows], check_weights(weights[rows], y[rows], "balanced", y[rows]))
         assert not weighted[~rows].any()
 
     @pytest.mark.parametrize("class_weight", ["balanced", [{0: 1, 1: 3}, {0: 2, 1: 1}]])

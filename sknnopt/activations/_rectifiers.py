@@ -102,9 +102,7 @@ class LeakyReLU(Activation):
         return out
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
-        aten.leaky_relu_backward.grad_input(
-            gradient, saved, self.negative_slope, self_is_result=True, grad_input=out
-        )
+        aten.leaky_relu_backward.grad_input(gradient, saved, self.negative_slope, self_is_result=True, grad_input=out)
         return out
 
     def module(self) -> nn.Module:
@@ -131,9 +129,7 @@ class ELU(Activation):
     """
 
     saved = "output"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "alpha": [Interval(Real, 0, None, closed="left")]
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"alpha": [Interval(Real, 0, None, closed="left")]}
 
     def __init__(self, *, alpha: float = 1.0) -> None:
         self.alpha = alpha
@@ -143,9 +139,7 @@ class ELU(Activation):
         return out
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
-        aten.elu_backward.grad_input(
-            gradient, self.alpha, 1, 1, is_result=True, self_or_result=saved, grad_input=out
-        )
+        aten.elu_backward.grad_input(gradient, self.alpha, 1, 1, is_result=True, self_or_result=saved, grad_input=out)
         return out
 
     def module(self) -> nn.Module:

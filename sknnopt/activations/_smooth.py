@@ -175,9 +175,7 @@ class Softplus(Activation):
     """
 
     _threshold: ClassVar[float] = 20.0  # torch's own: beyond it the function is x to the last bit of float32
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "beta": [Interval(Real, 0, None, closed="neither")]
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"beta": [Interval(Real, 0, None, closed="neither")]}
 
     def __init__(self, *, beta: float = 1.0) -> None:
         self.beta = beta

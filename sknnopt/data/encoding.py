@@ -49,9 +49,7 @@ class Encoding:
            [0.95, 0.  , 1.  ]], dtype=float32)
     """
 
-    def __init__(
-        self, missing: Sequence[bool], levels: Sequence[Levels], dtype: DTypeLike, *, clip: bool
-    ) -> None:
+    def __init__(self, missing: Sequence[bool], levels: Sequence[Levels], dtype: DTypeLike, *, clip: bool) -> None:
         self.center, self.factor = np.zeros(len(missing)), np.zeros(len(missing))
         self.marked = np.flatnonzero(missing)
         self.levels, self.dtype, self.clip = levels, np.dtype(dtype), clip
@@ -74,9 +72,7 @@ class Encoding:
         step = max(1, _CHUNK // width)
         for start in range(0, n_rows, step):
             part = out[start : start + step]
-            missing = scale(
-                values[start : start + step], self.center, self.factor, part[:, :width], clip=self.clip
-            )
+            missing = scale(values[start : start + step], self.center, self.factor, part[:, :width], clip=self.clip)
             if len(self.marked):
                 part[:, width:] = 0 if missing is None else missing[:, self.marked]
         return out

@@ -136,9 +136,7 @@ class PolarsColumn(Column):
         elif series.dtype in (pl.Float32, pl.Float64):
             series = series.fill_nan(None)
         levels = series.drop_nulls().unique(maintain_order=True)
-        codes = series.replace_strict(
-            levels, pl.int_range(len(levels), eager=True), default=-1, return_dtype=pl.Int32
-        )
+        codes = series.replace_strict(levels, pl.int_range(len(levels), eager=True), default=-1, return_dtype=pl.Int32)
         return codes.fill_null(-1).to_numpy(), levels.to_list()
 
 

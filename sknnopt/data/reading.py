@@ -95,9 +95,7 @@ def naming(name: Any) -> Iterator[None]:
         raise kind(f"Column {name!r}: {error}") from error
 
 
-def categorical_mask(
-    categorical_features: Any, names: Sequence[Any] | None, n_features: int
-) -> NDArray[np.bool_]:
+def categorical_mask(categorical_features: Any, names: Sequence[Any] | None, n_features: int) -> NDArray[np.bool_]:
     """The columns that a list of names, of indices or a mask asks to be categories.
 
     The meanings and errors are those of HistGradientBoosting.

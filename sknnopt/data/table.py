@@ -133,11 +133,7 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             If the table is empty, infinite, or not as wide as in `fit`; with sklearn's messages.
         """
         plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "fiub" and len(X) > 0
-        if (
-            plain
-            and X.shape[1] == getattr(self, "n_features_in_", None)
-            and not len(self.categorical_columns_)
-        ):
+        if plain and X.shape[1] == getattr(self, "n_features_in_", None) and not len(self.categorical_columns_):
             return self._encoding.array(X)
         check_is_fitted(self)
         table = read_table(X)
@@ -157,9 +153,7 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         numeric = names[self.numeric_columns_].tolist()
         marks = [f"missingindicator_{name}" for name in names[self.indicator_columns_]]
         pairs = zip(names[self.categorical_columns_], self._encoding.levels, strict=True)
-        return np.array(
-            numeric + marks + [one for name, levels in pairs for one in levels.names(name)], object
-        )
+        return np.array(numeric + marks + [one for name, levels in pairs for one in levels.names(name)], object)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -121,9 +121,7 @@ class ClassTarget:
 
 def _check_labels(y: Any) -> Any:
     """Class labels of shape (n_rows,), or 0 and 1 of shape (n_rows, n_labels)."""
-    y = check_array(
-        y, accept_sparse="csr", dtype=None, ensure_2d=False, ensure_all_finite=True, input_name="y"
-    )
+    y = check_array(y, accept_sparse="csr", dtype=None, ensure_2d=False, ensure_all_finite=True, input_name="y")
     if y.dtype == object and any(label is None for label in y.ravel().tolist()):
         raise ValueError("Input y contains None.")
     check_classification_targets(y)

@@ -69,9 +69,7 @@ def _by_label(class_weight: Any, y: NDArray[Any]) -> list[tuple[NDArray[Any], An
     if y.ndim == 1:
         return [(y, class_weight)]
     if isinstance(class_weight, Mapping):
-        raise ValueError(
-            "For multi-output, class_weight should be a list of dicts, or the string 'balanced'."
-        )
+        raise ValueError("For multi-output, class_weight should be a list of dicts, or the string 'balanced'.")
     each = [class_weight] * y.shape[1] if isinstance(class_weight, str) else class_weight
     if len(each) != y.shape[1]:
         raise ValueError(

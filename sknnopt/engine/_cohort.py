@@ -82,9 +82,7 @@ class Cohort:
         self._feed = Feed(self.members, **self._options)
         self._evaluator = None
         if any(member.job.validation is not None for member in self.members):
-            self._evaluator = Evaluator(
-                self._job.network, self.parameters, self.buffers, self._job.table.row_shape
-            )
+            self._evaluator = Evaluator(self._job.network, self.parameters, self.buffers, self._job.table.row_shape)
         for k, member in enumerate(self.members):
             if member.module is not None:
                 load_member(member.module, *self._views(k))
@@ -172,8 +170,8 @@ class Cohort:
     def _figures(self, losses: Tensor, norms: Tensor) -> tuple[list[list[float]], list[np.ndarray | None]]:
         """Return, in one read from the device, what is known of each member after the epoch.
 
-        The rows are the summed loss, the norm of the last gradient, that of the parameters, and the loss on the withheld
-        rows (0 without). With them come the scores (O, n) of the withheld rows, for members that want them.
+        The rows are the summed loss, the norm of the last gradient, that of the parameters, and the loss on the
+        withheld rows (0 without). With them come the scores (O, n) of the withheld rows, for members that want them.
         """
         next(iter(self._steps.values())).sync()
         rows = [losses, norms, row_norms(self.parameters)]
@@ -181,9 +179,7 @@ class Cohort:
         if self._evaluator is not None:
             scores = self._evaluator.scores([member.job.validation for member in self.members])
             rows.append(
-                torch.stack(
-                    [member.validation_loss(s) for member, s in zip(self.members, scores, strict=True)]
-                )
+                torch.stack([member.validation_loss(s) for member, s in zip(self.members, scores, strict=True)])
             )
             wanted = (s if m.wants_output else None for m, s in zip(self.members, scores, strict=True))
             outputs = [None if s is None else s.cpu().numpy() for s in wanted]
@@ -195,11 +191,7 @@ class Cohort:
         """Copy what member k would go back to."""
         out = {"parameters": self.parameters[k].clone(), "buffers": self.buffers[k].clone()}
         if self.members[k].job.keep_progress:
-            out |= {
-                f"optimizer.{n}": v[k].clone()
-                for n, v in self.optimizer_state.items()
-                if not n.startswith("_")
-            }
+            out |= {f"optimizer.{n}": v[k].clone() for n, v in self.optimizer_state.items() if not n.startswith("_")}
         return out
 
     def _retire(self) -> None:
@@ -228,14 +220,10 @@ class Cohort:
             progress = Progress(
                 parameters=best["parameters"],
                 buffers=best["buffers"],
-                optimizer={
-                    n.removeprefix("optimizer."): v for n, v in best.items() if n.startswith("optimizer.")
-                },
+                optimizer={n.removeprefix("optimizer."): v for n, v in best.items() if n.startswith("optimizer.")},
                 random=member.random.state(),
                 steps=member.best_steps,
                 epochs=member.best_epochs,
                 schedule_state=member.schedule_state,
             )
-        return Result(
-            best["parameters"], best["buffers"], member.history, member.best_epoch, member.diverged, progress
-        )
+        return Result(best["parameters"], best["buffers"], member.history, member.best_epoch, member.diverged, progress)

@@ -11,7 +11,7 @@ from sknnopt.engine.job import Validation
 from sknnopt.nn import EVALUATION, Network, Workspace
 
 CHUNK = 512
-"""Rows that go through a network at once. The last chunk is filled up, so a row's scores do not depend on their number."""
+"""Rows that go through a network at once; the last chunk is filled up, so their number does not matter to a row."""
 
 
 class Evaluator:
@@ -25,9 +25,7 @@ class Evaluator:
     row_shape : tuple of int
     """
 
-    def __init__(
-        self, network: Network, parameters: Tensor, buffers: Tensor, row_shape: tuple[int, ...]
-    ) -> None:
+    def __init__(self, network: Network, parameters: Tensor, buffers: Tensor, row_shape: tuple[int, ...]) -> None:
         members, self._n_outputs = len(parameters), network.n_outputs
         space = Workspace(members, CHUNK, parameters.dtype, parameters.device)
         features = int(np.prod(row_shape))

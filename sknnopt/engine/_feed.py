@@ -9,14 +9,14 @@ from sknnopt.engine._member import Member
 from sknnopt.nn import padded
 
 AHEAD_ELEMENTS = 2**16
-"""Elements of one member's rows that are gathered in one call: enough to make the call's cost small, 256 kB of float32."""
+"""Elements of one member's rows that are gathered in one call: enough to make the call cheap, 256 kB of float32."""
 
 
 class Feed:
     """Gathers the rows of K members into buffers of several batches.
 
-    How many batches are gathered at once depends on the shape of a batch alone, so where a batch lies in memory does not
-    depend on who trains beside it.
+    How many batches are gathered at once depends on the shape of a batch alone, so where a batch lies in memory does
+    not depend on who trains beside it.
 
     Parameters
     ----------

@@ -101,9 +101,7 @@ class Member:
         weight = validation.table.weight[rows].to(loss.dtype)
         return (loss * weight).sum() / weight.sum()
 
-    def record(
-        self, figures: list[float], rate: float, output: np.ndarray | None, seconds: float
-    ) -> dict[str, Any]:
+    def record(self, figures: list[float], rate: float, output: np.ndarray | None, seconds: float) -> dict[str, Any]:
         """Return the epoch's record from the figures read off the device; see ``Cohort``."""
         record: dict[str, Any] = {"epoch": self.epochs + 1, "train_loss": figures[0] / len(self.job.rows)}
         validation = self.job.validation
@@ -119,9 +117,7 @@ class Member:
         self.steps += self.batches
         self.epochs += 1
         self.history.append(record)
-        if not all(
-            math.isfinite(record.get(key, 0.0)) for key in ("train_loss", "weight_norm", "valid_loss")
-        ):
+        if not all(math.isfinite(record.get(key, 0.0)) for key in ("train_loss", "weight_norm", "valid_loss")):
             self.diverged, self.finished = len(self.history), True
             return False
         schedule = self.job.techniques.schedule

@@ -38,9 +38,7 @@ class Step:
         self._weight_gradients = self._gradients[:, : job.network.layout.weight_size]
         self._state = {name: value[:members] for name, value in cohort.optimizer_state.items()}
         self._constants = {name: value[:members] for name, value in cohort.constants.items()}
-        self._smoothing = (
-            {"smoothing": self._constants["smoothing"]} if "smoothing" in self._constants else {}
-        )
+        self._smoothing = {"smoothing": self._constants["smoothing"]} if "smoothing" in self._constants else {}
         self._network = job.network.bind(
             self._parameters, self._gradients, cohort.buffers[:members], space,
             dropout=[j.techniques.dropout for j in jobs], random=[m.random for m in cohort.members[:members]],

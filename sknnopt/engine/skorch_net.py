@@ -41,9 +41,7 @@ def check_callbacks(callbacks: Sequence[Any] | None) -> None:
         callback = given[1] if isinstance(given, tuple) else given
         kind = callback if isinstance(callback, type) else type(callback)
         if not issubclass(kind, Callback):
-            raise TypeError(
-                f"The 'callbacks' parameter must hold skorch callbacks. Got {callback!r} instead."
-            )
+            raise TypeError(f"The 'callbacks' parameter must hold skorch callbacks. Got {callback!r} instead.")
         for refused, advice in INSTEAD.items():
             if issubclass(kind, refused):
                 raise ValueError(f"The callback {kind.__name__} has no effect here. {advice}")
@@ -81,9 +79,7 @@ class _MemberNet:
     @contextmanager
     def _copied(self) -> Iterator[None]:
         """Put a copy in the place of the live module."""
-        live: dict[str, Any] = {
-            name: self.__dict__[name] for name in ("module", "module_") if name in self.__dict__
-        }
+        live: dict[str, Any] = {name: self.__dict__[name] for name in ("module", "module_") if name in self.__dict__}
         if "module_" in live:
             module = copy.deepcopy(live["module_"])
             for owner in module.modules():
@@ -112,9 +108,7 @@ class MultilabelNet(_MemberNet, NeuralNet):
     """The net of a member that predicts several labels a row."""
 
 
-def make_net(
-    module: nn.Module, loss: Loss, n_classes: int | None, callbacks: Sequence[Any] | None = None
-) -> NeuralNet:
+def make_net(module: nn.Module, loss: Loss, n_classes: int | None, callbacks: Sequence[Any] | None = None) -> NeuralNet:
     """Return an initialized skorch net that holds `module`.
 
     Parameters

@@ -65,7 +65,8 @@ def _is_closed(job: Job) -> bool:
     Torch's calls are then a fifth cheaper, which small networks consist of.
     """
     t = job.techniques
-    choices = [t.loss, t.optimizer, t.schedule, t.initializer, t.regularization, getattr(job.network, "activation", None)]
+    activation = getattr(job.network, "activation", None)
+    choices = [t.loss, t.optimizer, t.schedule, t.initializer, t.regularization, activation]
     return job.observer is None and all(choice is None or _is_ours(choice) for choice in choices)
 
 

@@ -48,7 +48,7 @@ def check_held_out(X: Any, y: Any, sample_weight: Any) -> None:
 
 
 def as_two_dimensional(X: Any, *, allow_nd: bool = False) -> Any:
-    """Return `X`, an array if it was something that only converts to one; raise sklearn's own error if it is no table."""
+    """Return `X`, as an array if it only converts to one; raise sklearn's own error if it is no table."""
     X = as_array(X)
     shape = X.shape if hasattr(X, "shape") else np.shape(np.asarray(X, dtype=object))
     if len(shape) != 2 and not (allow_nd and len(shape) > 2):
@@ -89,9 +89,15 @@ def split_rows(
 
 
 def encode(
-    encoder: TableEncoder | None, X: Any, dtype: np.dtype[Any], *, estimator: Any, fit_weight: Any = None, fit: bool = False,
+    encoder: TableEncoder | None,
+    X: Any,
+    dtype: np.dtype[Any],
+    *,
+    estimator: Any,
+    fit: bool = False,
+    fit_weight: Any = None,
     allow_nd: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """Return the encoded rows, an ndarray or CSR matrix of `dtype`; the encoder learns from them if `fit`."""
     if encoder is None:
         return check_array(X, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X", allow_nd=allow_nd)

@@ -4,8 +4,8 @@ from typing import TypeVar
 
 T = TypeVar("T", bound=type)
 
-_PARAMETERS = """Every parameter can be swept by a search. Where a parameter takes a name, it takes an object from the module of
-    the same name as well (``optimizer=SGD(momentum=0.9)``), whose own parameters are then swept too
+_PARAMETERS = """Every parameter can be swept by a search. Where a parameter takes a name, it takes an object from the
+    module of the same name as well (``optimizer=SGD(momentum=0.9)``), whose own parameters are then swept too
     (``optimizer__momentum``).
 
     Parameters

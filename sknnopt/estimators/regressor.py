@@ -12,10 +12,11 @@ from torch import nn
 from sknnopt import losses
 from sknnopt.activations import Activation
 from sknnopt.data import RegressionTarget
-from sknnopt.estimators._base import PRECISIONS, NetworkEstimator
+from sknnopt.estimators._base import NetworkEstimator
 from sknnopt.estimators._data import select
 from sknnopt.estimators._docs import document
 from sknnopt.estimators._parameters import CONSTRAINTS
+from sknnopt.estimators._preparation import PRECISIONS
 from sknnopt.initializers import Initializer
 from sknnopt.losses import Loss
 from sknnopt.optimizers import Optimizer

@@ -157,6 +157,4 @@ class TruncatedNormal(Initializer):
 
     def draw(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
         reach = self.cut * self.std
-        init.trunc_normal_(
-            weight, self.mean, self.std, self.mean - reach, self.mean + reach, generator=generator
-        )
+        init.trunc_normal_(weight, self.mean, self.std, self.mean - reach, self.mean + reach, generator=generator)

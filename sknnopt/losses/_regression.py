@@ -91,9 +91,7 @@ class Huber(_RegressionLoss):
     tensor([[0.5000, 1.5000]])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "delta": [Interval(Real, 0, None, closed="neither")]
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"delta": [Interval(Real, 0, None, closed="neither")]}
 
     def __init__(self, *, delta: float = 1.0) -> None:
         self.delta = delta
@@ -162,9 +160,7 @@ class Quantile(_RegressionLoss):
     tensor([[0.2500, 1.5000]])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "quantile": [Interval(Real, 0, 1, closed="both")]
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"quantile": [Interval(Real, 0, 1, closed="both")]}
 
     def __init__(self, *, quantile: float = 0.5) -> None:
         self.quantile = quantile

@@ -190,7 +190,8 @@ class BoundModule:
 
     def backward(self, gradient: Rows) -> None:
         """Run autograd from the scores' gradient; parameters the scores do not depend on get zero."""
-        assert self._gradients is not None and self._scores is not None
+        assert self._gradients is not None
+        assert self._scores is not None
         names = list(self._gradients)
         parameters = dict(self._module.named_parameters())
         grads = torch.autograd.grad(

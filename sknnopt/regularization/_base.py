@@ -155,11 +155,7 @@ class Sum(Regularizer):
         return (type(self), *(term.structure() for term in self.terms))
 
     def strengths(self) -> dict[str, float]:
-        return {
-            f"{i}_{name}": value
-            for i, term in enumerate(self.terms)
-            for name, value in term.strengths().items()
-        }
+        return {f"{i}_{name}": value for i, term in enumerate(self.terms) for name, value in term.strengths().items()}
 
     def _each(self, hyper: Hyper) -> Iterator[tuple[Regularizer, Hyper]]:
         for i, term in enumerate(self.terms):

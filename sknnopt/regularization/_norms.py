@@ -47,9 +47,7 @@ class L1(Regularizer):
     """
 
     has_proximal = True
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "strength": [Interval(Real, 0, None, closed="left")]
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"strength": [Interval(Real, 0, None, closed="left")]}
 
     def __init__(self, strength: float = 1e-4) -> None:
         self.strength = strength
@@ -86,9 +84,7 @@ class L2(Regularizer):
     """
 
     has_gradient = True
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "strength": [Interval(Real, 0, None, closed="left")]
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"strength": [Interval(Real, 0, None, closed="left")]}
 
     def __init__(self, strength: float = 1e-4) -> None:
         self.strength = strength

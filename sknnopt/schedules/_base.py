@@ -96,9 +96,7 @@ def passed(progress: np.ndarray, position: float | np.ndarray) -> np.ndarray:
     return progress >= np.asarray(position) - _ROUNDING
 
 
-def with_warmup(
-    schedule: Schedule, warmup: float, progress: np.ndarray, *, step: float | None = None
-) -> np.ndarray:
+def with_warmup(schedule: Schedule, warmup: float, progress: np.ndarray, *, step: float | None = None) -> np.ndarray:
     """Factors of a schedule that begins after a linear warm-up.
 
     The factor rises in equal steps to the schedule's first over the fraction `warmup` of training; the whole

@@ -96,9 +96,7 @@ class OneCycle(Schedule):
         "final_div_factor": [_ONE_OR_MORE],
     }
 
-    def __init__(
-        self, *, pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor: float = 1e4
-    ) -> None:
+    def __init__(self, *, pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor: float = 1e4) -> None:
         self.pct_start = pct_start
         self.div_factor = div_factor
         self.final_div_factor = final_div_factor

@@ -228,9 +228,7 @@ class InverseSqrt(Schedule):
     array([1. , 0.5])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "timescale": [Interval(Real, 0, None, closed="neither")]
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"timescale": [Interval(Real, 0, None, closed="neither")]}
 
     def __init__(self, *, timescale: float = 0.1) -> None:
         self.timescale = timescale

@@ -1,0 +1,151 @@
+"""Checking, splitting and encoding what is given to ``fit``."""
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import validate_data
+
+from sknnopt import losses
+from sknnopt.data import ClassTarget, RegressionTarget, TableEncoder, check_weights
+from sknnopt.estimators._data import (
+    AUTO_STOPPING_ROWS,
+    Prepared,
+    as_array,
+    as_table,
+    as_two_dimensional,
+    encode,
+    select,
+    split_rows,
+)
+from sknnopt.estimators._parameters import resolve_device
+
+
+class Precision(NamedTuple):
+    """What ``precision`` stands for: numpy's and torch's type of data and weights, and that of factors if another."""
+
+    array: np.dtype[Any]
+    tensor: torch.dtype
+    products: torch.dtype | None
+
+
+PRECISIONS = {
+    "float32": Precision(np.dtype(np.float32), torch.float32, None),
+    "float64": Precision(np.dtype(np.float64), torch.float64, None),
+    "bf16": Precision(np.dtype(np.float32), torch.float32, torch.bfloat16),
+}
+
+
+class PreparingEstimator(BaseEstimator, ABC):
+    """Turns the user's data into what the engine trains on, and fits the encoders."""
+
+    target_: ClassTarget | RegressionTarget
+    loss_: losses.Loss
+
+    @abstractmethod
+    def _new_target(self, y: Any, weight: Any, classes: Any) -> ClassTarget | RegressionTarget:
+        """Return the target's encoder, fitted as far as that needs no training rows, and set ``loss_``."""
+
+    @property
+    @abstractmethod
+    def _task(self) -> str:
+        """Which of the tasks the fitted target is."""
+
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any, held_out: tuple[Any, Any, Any] | None, *, reset: bool,
+        classes: Any = None,
+    ) -> Prepared:  # fmt: skip
+        """Check and encode the data; with `reset` the encoders learn from the training rows."""
+        numpy_dtype = PRECISIONS[self.precision].array
+        X = as_two_dimensional(X, allow_nd=self._takes_nd())
+        validate_data(self, X, y, reset=reset, skip_check_array=True)
+        y = as_array(y)
+        check_consistent_length(X, y)
+        weight = check_weights(sample_weight, X)
+        self._device = resolve_device(self.device)
+        if not reset:
+            loss = losses.get(self.loss, task=self._task)
+            self._check_continues(loss)
+            self.loss_ = loss
+        else:
+            self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            self.target_ = self._new_target(y, weight, classes)
+        X, y, weight = _without_zero_weights(X, y, weight)
+        rows, withheld = self._split(X, y, held_out)
+        codes = self._encode_target(y, weight, rows, fit=reset)
+        if reset:
+            self.preprocessor_ = None
+            if self.preprocessing == "auto":
+                self.preprocessor_ = TableEncoder(categorical_features=self.categorical_features, dtype=numpy_dtype)
+        inputs = encode(
+            self.preprocessor_, X, numpy_dtype, estimator=self, fit=reset, allow_nd=self._takes_nd(),
+            fit_weight=_on_rows(weight, rows, X),
+        )  # fmt: skip
+        counted = self._row_weights(weight, y, rows)
+        prepared = Prepared(as_table(inputs, codes, counted, self._device), rows)
+        self.n_validation_samples_ = 0
+        if withheld is not None:
+            prepared.held_out, prepared.held_out_rows = prepared.table, withheld
+            prepared.held_out_raw = (select(X, withheld), select(y, withheld))
+        elif held_out is not None and held_out[0] is not None:
+            self._hold_out(prepared, *held_out)
+        if prepared.held_out_rows is not None:
+            self.n_validation_samples_ = len(prepared.held_out_rows)
+        return prepared
+
+    def _hold_out(self, prepared: Prepared, X: Any, y: Any, sample_weight: Any) -> None:
+        X = as_two_dimensional(X, allow_nd=self._takes_nd())
+        validate_data(self, X, reset=False, skip_check_array=True)
+        check_consistent_length(X, y)
+        weight = check_weights(sample_weight, X)
+        dtype = PRECISIONS[self.precision].array
+        inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
+        prepared.held_out = as_table(inputs, self._encode_target(y, weight, None, fit=False), weight, self._device)
+        prepared.held_out_rows = np.arange(len(prepared.held_out.target))
+        prepared.held_out_raw = (X, y)
+
+    def _takes_nd(self) -> bool:
+        return self.network != "mlp" and self.preprocessing is None
+
+    def _split(self, X: Any, y: Any, held_out: Any) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+        """Return the rows to train on and those to withhold."""
+        n = X.shape[0] if hasattr(X, "shape") else len(X)
+        explicit = held_out is None or held_out[0] is not None
+        wanted = self.early_stopping is True or (self.early_stopping == "auto" and n >= AUTO_STOPPING_ROWS)
+        if explicit or not wanted:
+            return np.arange(n), None
+        return split_rows(n, self._strata(y), self.validation_fraction, self._seed)
+
+    @abstractmethod
+    def _strata(self, y: Any) -> NDArray[Any] | None:
+        """Return what a split should be stratified by."""
+
+    @abstractmethod
+    def _encode_target(self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool) -> NDArray[Any]:
+        """Return the target as the loss takes it; with `fit` its scale is learnt from `rows`."""
+
+    def _row_weights(self, weight: Any, y: Any, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Return what each row counts in the loss."""
+        out: NDArray[np.float64] | None = weight
+        return out
+
+
+def _without_zero_weights(X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+    if weight is None or weight.all():
+        return X, y, weight
+    rows = np.flatnonzero(weight)
+    return select(X, rows), select(y, rows), weight[rows]
+
+
+def _on_rows(weight: Any, rows: NDArray[np.int64], X: Any) -> NDArray[np.float64] | None:
+    """Return the weights with zeros on all rows that are not trained on; None if each counts once."""
+    n = X.shape[0] if hasattr(X, "shape") else len(X)
+    if weight is None and len(rows) == n:
+        return None
+    out = np.zeros(n)
+    out[rows] = 1.0 if weight is None else weight[rows]
+    return out
