@@ -34,7 +34,7 @@ CASES += [
     (Softplus(beta=3), nn.Softplus(3)),
     (FunctionActivation(torch.sin), torch.sin),
 ]
-every = pytest.mark.parametrize(("activation", "reference"), CASES, ids=[repr(a) for a, _ in CASES])
+every = pytest.mark.parametrize(("activation", "reference"), CASES, ids=[repr(a).split(" at 0x")[0] for a, _ in CASES])
 dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 
 
