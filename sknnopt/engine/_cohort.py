@@ -201,7 +201,7 @@ class Cohort:
         for k, member in enumerate(self.members):
             if member.finished:
                 member.unwatch()
-                best = self._snapshot(k) if member.ends_as_observed else self._best[k]
+                best = self._snapshot(k) if member.keep_last() else self._best[k]
                 self._results[id(member)] = self._result(member, best)
         stay = [k for k, member in enumerate(self.members) if not member.finished]
         self.members = [self.members[k] for k in stay]

@@ -32,7 +32,8 @@ class Member:
         Batches an epoch. For networks that take no padding, a last batch of one row joins the one before.
     history : list of dict
     best_epoch : int
-        Index into `history` of the epoch to go back to; -1 before the first finite one.
+        Index into `history` of the epoch to go back to, by the score of early stopping or else the training loss;
+        -1 before the first finite one.
     best_steps, best_epochs : int
         Steps and epochs seen at that point, earlier calls included.
     diverged : int or None
@@ -124,22 +125,36 @@ class Member:
         if isinstance(schedule, Plateau) and self.schedule_state is not None:
             schedule.observe(self.schedule_state, record.get("valid_loss", record["train_loss"]))
         self.finished = len(self.history) >= self.job.epochs
-        if not self._judge(record):
+        value = self._value(record)
+        if not (value > self._best_value or self.best_epoch < 0):
             return False
-        self.best_epoch, self.best_steps, self.best_epochs = len(self.history) - 1, self.steps, self.epochs
+        self._best_value = max(self._best_value, value)
+        self._settle()
         return True
 
-    def _judge(self, record: dict[str, Any]) -> bool:
-        """Return whether the epoch is the best so far; training ends when patience does."""
+    def _value(self, record: dict[str, Any]) -> float:
+        """Return what the epoch is judged by, the larger the better; training ends when patience does."""
         validation = self.job.validation
         if validation is None or not validation.stop:
-            return True
-        value = -record["valid_loss"] if validation.score is None else record["valid_score"]
+            return -float(record["train_loss"])
+        value = -float(record["valid_loss"]) if validation.score is None else float(record["valid_score"])
         self._waited = 0 if value >= self._best_value + validation.tolerance else self._waited + 1
         self.finished = self.finished or self._waited >= validation.patience
-        better = bool(value > self._best_value) or self.best_epoch < 0
-        self._best_value = max(self._best_value, value)
-        return better
+        return value
+
+    def _settle(self) -> None:
+        self.best_epoch, self.best_steps, self.best_epochs = len(self.history) - 1, self.steps, self.epochs
+
+    def keep_last(self) -> bool:
+        """Return whether the weights to keep are the present ones, and not those of the best epoch.
+
+        They are unless early stopping or divergence has gone back; the best epoch is then the last.
+        """
+        stops = self.job.validation is not None and self.job.validation.stop
+        if stops or self.diverged is not None:
+            return False
+        self._settle()
+        return True
 
     def watch(self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
         """Begin to be observed: the module's tensors are the member's live ones."""
@@ -153,9 +168,3 @@ class Member:
         if self.job.observer is not None and self.module is not None:
             self.module = None
             self.job.observer.train_end()
-
-    @property
-    def ends_as_observed(self) -> bool:
-        """Whether the weights to keep are those that the observer leaves, not those of the best epoch."""
-        stops = self.job.validation is not None and self.job.validation.stop
-        return self.job.observer is not None and not stops and self.diverged is None
