@@ -1,5 +1,6 @@
 """Several members as one module."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -42,10 +43,10 @@ class MemberAverage(nn.Module):
         """Return the scores (..., O) that stand for the average over the first axis of ``scores``."""
         if self.link == "identity":
             return scores.mean(0)
-        count = float(len(scores))
+        count = math.log(len(scores))
         if self.link == "exp":
-            return torch.logsumexp(scores, 0) - torch.log(torch.tensor(count, dtype=scores.dtype))
+            return torch.logsumexp(scores, 0) - count
         if self.link == "softmax":
-            return torch.logsumexp(functional.log_softmax(scores, -1), 0)
+            return torch.logsumexp(functional.log_softmax(scores, -1), 0) - count
         yes = torch.logsumexp(functional.logsigmoid(scores), 0)
         return yes - torch.logsumexp(functional.logsigmoid(-scores), 0)
