@@ -1,5 +1,8 @@
 """One member's random numbers: its own streams, whoever trains beside it."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -57,3 +60,23 @@ class MemberRandom:
         self._bits.state = state["bits"]
         if self._device_bits is not None and state["device_bits"] is not None:
             self._device_bits.set_state(state["device_bits"])
+
+
+_torch_random = threading.RLock()
+
+
+@contextmanager
+def forked_torch_random(seed: int | None = None, device: torch.device | None = None) -> Iterator[None]:
+    """Restore torch's global generators at the end, one thread at a time; with `seed` start from it.
+
+    What is not ours draws from them: a user's module, its dropout, skorch's callbacks. They belong to the whole
+    process, so that threads have to take turns.
+    """
+    devices = [device] if device is not None and device.type == "cuda" else []
+    with _torch_random, torch.random.fork_rng(devices=devices):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+            if devices:
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
+        yield

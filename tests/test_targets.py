@@ -141,7 +141,7 @@ class TestRegression:
         rng = np.random.default_rng(0)
         y = rng.normal(size=shape) * 1e3 + 1e6
         weights = rng.random(50) if weighted else None
-        target = RegressionTarget(scale=True).fit(y, weights)
+        target = RegressionTarget(scale="standard").fit(y, weights)
         reference = StandardScaler().fit(y.reshape(50, -1), sample_weight=weights)
         np.testing.assert_allclose(target.mean_, reference.mean_, rtol=1e-12)
         np.testing.assert_allclose(target.scale_, reference.scale_, rtol=1e-9)
@@ -154,13 +154,13 @@ class TestRegression:
         np.testing.assert_allclose(decoded, y, rtol=1e-7)
 
     def test_unscaled(self):
-        target = RegressionTarget(scale=False, dtype=np.float64).fit([3, 5])
+        target = RegressionTarget(scale=None, dtype=np.float64).fit([3, 5])
         assert target.encode([3, 5]).tolist() == [[3.0], [5.0]]
         assert target.decode(np.array([[4.5]])).tolist() == [4.5]
 
     @pytest.mark.parametrize("value", [0.0, 0.1, 1e6 + 0.1, 1e300])
     def test_constant(self, value):
-        target = RegressionTarget(scale=True).fit(np.full(7, value), np.random.default_rng(0).random(7))
+        target = RegressionTarget(scale="standard").fit(np.full(7, value), np.random.default_rng(0).random(7))
         assert target.scale_.tolist() == [1.0]
         assert target.decode(target.encode([value])).tolist() == [value]
 
@@ -168,27 +168,27 @@ class TestRegression:
         rng = np.random.default_rng(0)
         y, weights = rng.normal(size=(500, 2)), rng.random(500) * (rng.random(500) < 0.7)
         rows = weights > 0
-        one = RegressionTarget(scale=True).fit(y, weights)
-        other = RegressionTarget(scale=True).fit(y[rows], weights[rows])
+        one = RegressionTarget(scale="standard").fit(y, weights)
+        other = RegressionTarget(scale="standard").fit(y[rows], weights[rows])
         np.testing.assert_array_equal([one.mean_, one.scale_], [other.mean_, other.scale_])
 
     def test_integer_weight_is_the_row_repeated(self):
         rng = np.random.default_rng(0)
         y, weights = rng.normal(size=100), rng.integers(0, 4, 100)
-        one = RegressionTarget(scale=True).fit(y, weights)
-        other = RegressionTarget(scale=True).fit(np.repeat(y, weights))
+        one = RegressionTarget(scale="standard").fit(y, weights)
+        other = RegressionTarget(scale="standard").fit(np.repeat(y, weights))
         np.testing.assert_allclose([one.mean_, one.scale_], [other.mean_, other.scale_], rtol=1e-12)
 
     @pytest.mark.parametrize("kind", [pd.Series, pl.Series, list, lambda y: pd.Series(y, dtype="Int64")])
     def test_containers(self, kind):
-        assert RegressionTarget(scale=True).fit(kind([1, 2, 3])).mean_.tolist() == [2.0]
+        assert RegressionTarget(scale="standard").fit(kind([1, 2, 3])).mean_.tolist() == [2.0]
 
     def test_one_column_as_mlp_regressor(self):
         y = np.arange(4.0)[:, None]
         with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
             reference = MLPRegressor(solver="lbfgs").fit(np.eye(4), y)
         with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
-            target = RegressionTarget(scale=True).fit(y)
+            target = RegressionTarget(scale="standard").fit(y)
         assert target.decode(np.ones((4, 1), dtype=np.float32)).shape == reference.predict(np.eye(4)).shape == (4,)
 
     @pytest.mark.parametrize(
@@ -205,17 +205,17 @@ class TestRegression:
     )
     def test_errors(self, y, message):
         with pytest.raises(ValueError, match=message):
-            RegressionTarget(scale=True).fit(y)
+            RegressionTarget(scale="standard").fit(y)
 
     def test_width_must_stay(self):
         with pytest.raises(ValueError, match="y has 2 outputs, but had 1 in fit"):
-            RegressionTarget(scale=True).fit([1.0, 2.0]).encode(np.ones((2, 2)))
+            RegressionTarget(scale="standard").fit([1.0, 2.0]).encode(np.ones((2, 2)))
 
 
 def test_pickle():
     target = pickle.loads(pickle.dumps(ClassTarget().fit(["a", "b"])))
     assert target.encode(["b"]).tolist() == [1]
-    assert pickle.loads(pickle.dumps(RegressionTarget(scale=True).fit([1.0, 3.0]))).mean_ == 2
+    assert pickle.loads(pickle.dumps(RegressionTarget(scale="standard").fit([1.0, 3.0]))).mean_ == 2
 
 
 X = np.zeros((4, 1))
@@ -302,7 +302,7 @@ class Mean(RegressorMixin, BaseEstimator):
         check_consistent_length(X, y)
         weights = check_weights(sample_weight, X)
         self.encoder_ = TableEncoder().fit(X, None, weights)
-        self.target_ = RegressionTarget(scale=True).fit(y, weights)
+        self.target_ = RegressionTarget(scale="standard").fit(y, weights)
         self.n_outputs_ = self.target_.encode(y).shape[1]
         return self
 

@@ -21,9 +21,16 @@ _TIMES = (date, timedelta, np.datetime64, np.timedelta64)  # a datetime is a dat
 class Column(ABC):
     """One column of a table, whatever library holds it."""
 
+    @property
+    @abstractmethod
+    def untyped(self) -> bool:
+        """Whether the column may hold values of any kind, so that each value is looked at."""
+
     @abstractmethod
     def kind(self, rows: Mask) -> Kind:
         """Whether the column is to be taken as numbers or as categories.
+
+        An untyped column without any value present is a category.
 
         Parameters
         ----------
@@ -41,10 +48,20 @@ class Column(ABC):
         """Whether any of the rows is missing (None, NaN, NaT or NA)."""
 
     @abstractmethod
-    def numbers(self) -> NDArray[Any]:
+    def numbers(self, *, strict: bool = True) -> NDArray[Any]:
         """The values as a float, integer or bool array of shape (n_rows,).
 
         A missing value is NaN; dates are seconds since 1970 (UTC), durations seconds.
+
+        Parameters
+        ----------
+        strict : bool, default=True
+            False: an object or string that is no number is missing.
+
+        Raises
+        ------
+        TypeError or ValueError
+            If the column's type, or with `strict` any value, is not to be made a number.
         """
 
     @abstractmethod
@@ -68,6 +85,10 @@ class ArrayColumn(Column):
     def __init__(self, values: NDArray[Any]) -> None:
         self.values = values
 
+    @property
+    def untyped(self) -> bool:
+        return self.values.dtype.kind == "O"
+
     def kind(self, rows: Mask) -> Kind:
         kind = self.values.dtype.kind
         if kind in "biufMm":
@@ -88,7 +109,7 @@ class ArrayColumn(Column):
             return np.asarray(np.isnan(self.values))
         return np.zeros(len(self.values), dtype=bool)
 
-    def numbers(self) -> NDArray[Any]:
+    def numbers(self, *, strict: bool = True) -> NDArray[Any]:
         if self.values.dtype.kind in "Mm":
             return seconds(self.values)
         if self.values.dtype.kind in "biuf":
@@ -98,8 +119,13 @@ class ArrayColumn(Column):
         values = self.values.astype(object)
         values[self._missing()] = np.nan
         if any(issubclass(kind, _TIMES) for kind in set(map(type, values))):
-            return np.array([_seconds_of(value) for value in values])
-        return values.astype(np.float64)
+            return np.array([_seconds_of(value) if strict else _number_or_nan(value) for value in values])
+        try:
+            return values.astype(np.float64)
+        except (TypeError, ValueError):
+            if strict:
+                raise
+        return np.array([_number_or_nan(value) for value in values])
 
     def levels(self) -> tuple[NDArray[Any], list[Hashable]]:
         codes = np.full(len(self.values), -1)
@@ -151,7 +177,7 @@ def _kind_of_objects(values: NDArray[Any]) -> Kind:
     for kind in kinds:
         if kind.__hash__ is None or issubclass(kind, complex | np.complexfloating | tuple | frozenset):
             raise TypeError(f"float() argument must be a string or a real number, not {kind.__name__!r}")
-    if kinds and all(issubclass(kind, _BOOLEANS) for kind in kinds):
+    if all(issubclass(kind, _BOOLEANS) for kind in kinds):
         return "category"
     if all(issubclass(kind, (Number, *_BOOLEANS)) for kind in kinds):
         return "number"
@@ -168,3 +194,10 @@ def _seconds_of(value: Any) -> float:
             value = datetime.combine(value, time())
         return float((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp())
     return float(value)
+
+
+def _number_or_nan(value: Any) -> float:
+    try:
+        return _seconds_of(value)
+    except (TypeError, ValueError):
+        return np.nan

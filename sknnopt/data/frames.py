@@ -27,13 +27,18 @@ class PandasColumn(Column):
     def __init__(self, series: Any) -> None:
         self.series = series
 
+    @property
+    def untyped(self) -> bool:
+        dtype = self.series.dtype
+        return (isinstance(dtype, np.dtype) and dtype.kind == "O") or str(dtype) == "null[pyarrow]"
+
     def kind(self, rows: Mask) -> Kind:
         from pandas import CategoricalDtype
         from pandas.api import types
 
         dtype = self.series.dtype
-        if isinstance(dtype, np.dtype) and dtype.kind == "O":
-            return ArrayColumn(self.series.to_numpy()).kind(rows)
+        if self.untyped:
+            return ArrayColumn(self.series.to_numpy(dtype=object)).kind(rows)
         if isinstance(dtype, CategoricalDtype) or types.is_bool_dtype(dtype) or types.is_string_dtype(dtype):
             return "category"
         if str(dtype).startswith("dictionary<values=string"):
@@ -46,7 +51,7 @@ class PandasColumn(Column):
         missing = self.series.isna().to_numpy()
         return bool(missing.any() if rows is None else missing[rows].any())
 
-    def numbers(self) -> NDArray[Any]:
+    def numbers(self, *, strict: bool = True) -> NDArray[Any]:
         from pandas.api import types
 
         dtype = self.series.dtype
@@ -58,7 +63,7 @@ class PandasColumn(Column):
             return seconds(self._times())
         if types.is_numeric_dtype(dtype) or types.is_bool_dtype(dtype):
             return np.asarray(self.series.to_numpy(dtype=np.float64, na_value=np.nan))
-        return ArrayColumn(self.series.to_numpy(dtype=object)).numbers()
+        return ArrayColumn(self.series.to_numpy(dtype=object)).numbers(strict=strict)
 
     def _times(self) -> NDArray[Any]:
         series = self.series
@@ -90,13 +95,19 @@ class PolarsColumn(Column):
     def __init__(self, series: Any) -> None:
         self.series = series
 
+    @property
+    def untyped(self) -> bool:
+        import polars as pl
+
+        return self.series.dtype in (pl.Object, pl.Null)
+
     def kind(self, rows: Mask) -> Kind:
         import polars as pl
 
         dtype = self.series.dtype
-        if dtype == pl.Object:
-            return ArrayColumn(self.series.to_numpy()).kind(rows)
-        if dtype.is_numeric() or dtype.is_temporal() or dtype == pl.Null:
+        if self.untyped:
+            return ArrayColumn(np.array(self.series.to_list(), dtype=object)).kind(rows)
+        if dtype.is_numeric() or dtype.is_temporal():
             return "number"
         if dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum):
             return "category"
@@ -110,12 +121,12 @@ class PolarsColumn(Column):
             missing |= self.series.is_nan().fill_null(value=True)
         return bool(missing.any() if rows is None else missing.to_numpy()[rows].any())
 
-    def numbers(self) -> NDArray[Any]:
+    def numbers(self, *, strict: bool = True) -> NDArray[Any]:
         import polars as pl
 
         dtype = self.series.dtype
         if dtype in (pl.Object, pl.String, pl.Categorical, pl.Enum):
-            return ArrayColumn(np.array(self.series.to_list(), dtype=object)).numbers()
+            return ArrayColumn(np.array(self.series.to_list(), dtype=object)).numbers(strict=strict)
         if dtype.is_temporal():
             unit = 86400.0 if dtype == pl.Date else _SECONDS_PER[getattr(dtype, "time_unit", "ns")]
             ticks = self.series.to_physical().cast(pl.Float64).to_numpy()

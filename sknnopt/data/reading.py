@@ -1,6 +1,7 @@
 """Any table that scikit-learn accepts, as a numeric array, a CSR matrix, or named columns."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,8 +52,10 @@ def read_table(X: Any) -> Table:
 
     Raises
     ------
+    TypeError
+        If the table is a polars LazyFrame.
     ValueError
-        If the table is empty, not two-dimensional, or complex; with sklearn's messages.
+        If the table is empty, not two-dimensional, or complex, or two columns have one name; with sklearn's messages.
 
     Examples
     --------
@@ -66,6 +69,8 @@ def read_table(X: Any) -> Table:
         module = sys.modules.get(library)
         if module is not None and isinstance(X, module.DataFrame):
             return _read_frame(X, column)
+        if module is not None and library == "polars" and isinstance(X, module.LazyFrame):
+            raise TypeError("A polars LazyFrame has no rows yet. Call .collect() on it and pass the DataFrame.")
     if sparse.issparse(X):
         return check_array(X, accept_sparse="csr", ensure_all_finite=False)
     values = check_array(X, dtype=None, ensure_all_finite=False)
@@ -80,6 +85,10 @@ def read_table(X: Any) -> Table:
 def _read_frame(frame: Any, column: type[PandasColumn] | type[PolarsColumn]) -> Columns:
     if 0 in frame.shape:
         check_array(np.empty(frame.shape))
+    times = Counter(frame.columns)
+    if len(times) < len(frame.columns):
+        repeated = [f"- {name!r} {count} times" for name, count in times.items() if count > 1]
+        raise ValueError("\n".join(["Expected unique column names, got:", *repeated]))
     places = range(frame.shape[1])
     series = [frame.iloc[:, place] if hasattr(frame, "iloc") else frame[:, place] for place in places]
     return Columns(list(frame.columns), [column(one) for one in series], len(frame))

@@ -34,6 +34,7 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     - *Categories* are one-hot encoded. A missing value seen in `fit` is a level of its own. At most
       `sknnopt.data.categorical.MAX_CATEGORIES` columns are made of one column: its rarest levels share one.
       A level not seen in `fit` is encoded by that shared column, or else by zeros.
+    - *Objects* that are numbers in `fit` are a column of numbers; a later value that is none is missing.
     - *Sparse* tables stay sparse: each column is divided by its largest absolute value. A stored NaN
       becomes 0, with a 0/1 column as above.
 
@@ -41,7 +42,7 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     ----------
     categorical_features : "from_dtype", None or array-like of bool, int or str, default="from_dtype"
         Which columns are categories. With "from_dtype" those of a category, string or bool type, and those
-        of objects other than numbers, bools among numbers, or dates; in an array without column types, which
+        of objects other than numbers, bools among numbers, or dates, or without any value present; in an array without column types, which
         a list of lists becomes, only those of strings or objects. None: none. Otherwise a mask, indices or
         names. A column of strings left out must hold numerals.
     dtype : {numpy.float32, numpy.float64}, default=numpy.float32
@@ -197,6 +198,7 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             counted = (column if rows is None else column[rows] for column in table.T)
             statistics = [robust_statistics(column, weights) for column in counted]
         missing = [one.missing for one in statistics]
+        self._untyped = [False] * len(missing)
         self._encoding = Encoding(missing, [], self.dtype, clip=not sparse.issparse(table))
         self._keep(statistics)
 
@@ -214,12 +216,14 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         places = self.numeric_columns_.tolist()
         numeric = [table.columns[place] for place in places]
         missing = [column.has_missing(rows) for column in numeric]
+        self._untyped = [column.untyped for column in numeric]
+        looked_at = isinstance(self.categorical_features, str)
         self._encoding = Encoding(missing, levels, self.dtype, clip=True)
         out = self._encoding.empty(table.n_rows) if encode else None
         statistics = []
         for place, column in enumerate(numeric):
             with naming(table.names[places[place]]):
-                numbers = column.numbers()
+                numbers = column.numbers(strict=not (looked_at and column.untyped))
                 statistics.append(robust_statistics(numbers[counted], weights))
                 self._encoding.learn(place, statistics[-1])
                 if out is not None:
@@ -249,7 +253,8 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         out = self._encoding.empty(table.n_rows)
         for place, column in enumerate(self.numeric_columns_.tolist()):
             with naming(table.names[column]):
-                self._encoding.write_numbers(table.columns[column].numbers(), place, out)
+                numbers = table.columns[column].numbers(strict=not self._untyped[place])
+                self._encoding.write_numbers(numbers, place, out)
         self._encoding.write_levels(self._positions(table), out)
         return out
 

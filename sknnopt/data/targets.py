@@ -45,6 +45,7 @@ class ClassTarget:
         Parameters
         ----------
         y : array-like of shape (n_rows,), or of 0 and 1 of shape (n_rows, n_labels), which may be sparse
+            One column is the same as none, but for a DataConversionWarning, which `encode` does not repeat.
         sample_weight : ndarray of shape (n_rows,), default=None
             Classes of rows of weight zero do not count.
         classes : array-like, default=None
@@ -55,7 +56,7 @@ class ClassTarget:
         ValueError
             If `y` has numbers that are not classes, several classes a row, NaN, or fewer than two classes.
         """
-        y = _check_labels(y)
+        y = _check_labels(y, warn=True)
         self._sparse = sparse.issparse(y)
         if y.ndim == 2:
             self.kind, self.n_outputs_ = "multilabel", y.shape[1]
@@ -87,7 +88,7 @@ class ClassTarget:
         ValueError
             If a label was not seen in `fit`.
         """
-        y = _check_labels(y)
+        y = _check_labels(y, warn=False)
         if (y.ndim == 2) != (self.kind == "multilabel") or (y.ndim == 2 and y.shape[1] != self.n_outputs_):
             raise ValueError(
                 f"y has shape {y.shape}, but the targets seen in fit were {self.kind} with {self.n_outputs_} "
@@ -119,7 +120,7 @@ class ClassTarget:
         return self.classes_[np.argmax(probability, axis=1)]
 
 
-def _check_labels(y: Any) -> Any:
+def _check_labels(y: Any, *, warn: bool) -> Any:
     """Class labels of shape (n_rows,), or 0 and 1 of shape (n_rows, n_labels)."""
     y = check_array(y, accept_sparse="csr", dtype=None, ensure_2d=False, ensure_all_finite=True, input_name="y")
     if y.dtype == object and any(label is None for label in y.ravel().tolist()):
@@ -132,7 +133,7 @@ def _check_labels(y: Any) -> Any:
             "supported. Fit one classifier an output, with sklearn.multioutput.MultiOutputClassifier."
         )
     if kind != "multilabel-indicator":
-        return column_or_1d(y, warn=True)
+        return column_or_1d(y, warn=warn)
     values = y.data if sparse.issparse(y) else y
     if not ((values == 0) | (values == 1)).all():
         raise ValueError("An indicator matrix of labels must hold 0 and 1 only.")
@@ -140,25 +141,27 @@ def _check_labels(y: Any) -> Any:
 
 
 class RegressionTarget:
-    """Numbers to learn, standardised.
+    """Numbers to learn, scaled.
 
     Parameters
     ----------
-    scale : bool
-        Whether `encode` subtracts the mean and divides by the standard deviation.
+    scale : "standard", "mean" or None
+        "standard": `encode` subtracts the mean and divides by the standard deviation. "mean": it divides by the mean,
+        for losses whose output is a logarithm. None: neither.
     dtype : {numpy.float32, numpy.float64}, default=numpy.float32
         Type of what `encode` returns.
 
     Attributes
     ----------
     mean_, scale_ : ndarray of float64 of shape (n_outputs_,)
-        0 and 1 without `scale`; `scale_` is 1 for a constant target.
+        What is subtracted, and what the difference is divided by. `mean_` is 0 but with "standard"; `scale_` is 1
+        with None, with "standard" for a constant target, and with "mean" where the mean is not positive.
     n_outputs_ : int
 
     Examples
     --------
     >>> import numpy as np
-    >>> target = RegressionTarget(scale=True).fit([1.0, 3.0])
+    >>> target = RegressionTarget(scale="standard").fit([1.0, 3.0])
     >>> target.encode([1.0, 3.0, 4.0])
     array([[-1.],
            [ 1.],
@@ -171,7 +174,7 @@ class RegressionTarget:
     scale_: NDArray[np.float64]
     n_outputs_: int
 
-    def __init__(self, *, scale: bool, dtype: DTypeLike = np.float32) -> None:
+    def __init__(self, *, scale: Literal["standard", "mean"] | None, dtype: DTypeLike = np.float32) -> None:
         self.scale = scale
         self.dtype = dtype
 
@@ -181,7 +184,8 @@ class RegressionTarget:
         Parameters
         ----------
         y : array-like of shape (n_rows,) or (n_rows, n_outputs)
-            As in sklearn's MLPRegressor one column is the same as none, but for a DataConversionWarning.
+            As in sklearn's MLPRegressor one column is the same as none, but for a DataConversionWarning, which
+            `encode` does not repeat.
         sample_weight : ndarray of shape (n_rows,), default=None
             A weight of zero is the row left out, to the bit.
 
@@ -190,18 +194,22 @@ class RegressionTarget:
         ValueError
             If `y` holds anything but finite numbers.
         """
-        values = _check_numbers(y)
+        values = _check_numbers(y, warn=True)
         self.n_outputs_ = values.shape[1]
         self.mean_, self.scale_ = np.zeros(self.n_outputs_), np.ones(self.n_outputs_)
-        if not self.scale:
+        if self.scale is None:
             return self
         weights = np.ones(len(values)) if sample_weight is None else sample_weight
         values, weights = values[weights > 0], weights[weights > 0, None]
         low, spread = values.min(axis=0), np.ptp(values, axis=0)
         within = (values - low) / np.where(spread > 0, spread, 1.0)
         mean = (within * weights).sum(axis=0) / weights.sum()
+        center = low + spread * mean
+        if self.scale == "mean":
+            self.scale_ = np.where(center > 0, center, 1.0)
+            return self
         deviation = np.sqrt((weights * (within - mean) ** 2).sum(axis=0) / weights.sum())
-        self.mean_ = low + spread * mean
+        self.mean_ = center
         self.scale_ = np.where(spread > 0, spread * deviation, 1.0)
         return self
 
@@ -213,7 +221,7 @@ class RegressionTarget:
         ValueError
             If `y` holds anything but finite numbers, or has not as many columns as in `fit`.
         """
-        values = _check_numbers(y)
+        values = _check_numbers(y, warn=False)
         if values.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {values.shape[1]} outputs, but had {self.n_outputs_} in fit.")
         return ((values - self.mean_) / self.scale_).astype(self.dtype)
@@ -233,8 +241,8 @@ class RegressionTarget:
         return numbers[:, 0] if self.n_outputs_ == 1 else numbers
 
 
-def _check_numbers(y: Any) -> NDArray[np.float64]:
+def _check_numbers(y: Any, *, warn: bool) -> NDArray[np.float64]:
     values = check_array(y, dtype="numeric", ensure_2d=False, ensure_all_finite=True, input_name="y")
     if values.ndim == 2 and values.shape[1] == 1:
-        values = column_or_1d(values, warn=True)
+        values = column_or_1d(values, warn=warn)
     return np.asarray(values if values.ndim == 2 else values[:, None], dtype=np.float64)

@@ -8,15 +8,25 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring, GradientNormClipping, LRScheduler
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochScoring,
+    GradientNormClipping,
+    LRScheduler,
+    ParamMapper,
+)
 from skorch.dataset import Dataset
+from skorch.utils import noop
 from torch import Tensor, nn
 from torch.utils.data import Subset
 
+from sknnopt._random import forked_torch_random
 from sknnopt.data.batches import Table
 from sknnopt.losses import Loss
 
 INSTEAD = {
+    ParamMapper: "Use 'initializer'; parameters of your own module that require no gradient stay fixed.",
     LRScheduler: "Use the 'schedule' parameter, which is computed ahead for each member.",
     GradientNormClipping: "Use the 'gradient_clipping' parameter.",
 }
@@ -169,7 +179,7 @@ def record_epoch(net: NeuralNet, record: dict[str, Any]) -> None:
 
 
 class SkorchObserver:
-    """Calls a member's skorch callbacks at each epoch.
+    """Calls a member's skorch callbacks at each epoch; what they draw from torch's generator leaves no trace.
 
     Parameters
     ----------
@@ -179,13 +189,15 @@ class SkorchObserver:
         What the member is trained on.
     held_out, held_out_rows
         What it is judged by, or None.
+    quiet : bool
+        Whether to keep EarlyStopping from printing.
     """
 
     def __init__(
         self, make: Callable[[nn.Module], NeuralNet], table: Table, rows: np.ndarray,
-        held_out: Table | None, held_out_rows: np.ndarray | None,
+        held_out: Table | None, held_out_rows: np.ndarray | None, *, quiet: bool,
     ) -> None:  # fmt: skip
-        self._make = make
+        self._make, self._quiet = make, quiet
         self._data = _dataset(table)
         self._train = Subset(self._data, rows.tolist())
         self._valid: Subset[Any] | None = None
@@ -195,19 +207,24 @@ class SkorchObserver:
             self._valid_target = held_out.target[torch.from_numpy(held_out_rows)].cpu()
         self.net: NeuralNet | None = None
 
+    @forked_torch_random()
     def train_begin(self, module: nn.Module) -> None:
         """Make the net around the live module."""
         self.net = self._make(module)
         for _, callback in self.net.callbacks_:
             if isinstance(callback, EpochScoring) and (callback.on_train or self._valid is None):
                 callback.use_caching = False
+            if isinstance(callback, EarlyStopping) and self._quiet and callback.sink is print:
+                callback.sink = noop
         self.net.notify("on_train_begin", X=self._data.X, y=self._data.y)
 
+    @forked_torch_random()
     def epoch_begin(self) -> None:
         """Announce the epoch."""
         assert self.net is not None
         self.net.notify("on_epoch_begin", dataset_train=self._train, dataset_valid=self._valid)
 
+    @forked_torch_random()
     def epoch_end(self, record: dict[str, Any], output: np.ndarray | None) -> bool:
         """Record the epoch and call each callback; True if an EarlyStopping wants to stop."""
         net = self.net
@@ -227,6 +244,7 @@ class SkorchObserver:
                 stop = True  # that is how skorch's EarlyStopping asks for it
         return stop
 
+    @forked_torch_random()
     def train_end(self) -> None:
         """Announce the end."""
         assert self.net is not None

@@ -1,12 +1,13 @@
 """The engine's door: jobs in, trained members out."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from sknnopt._choices import Choice
+from sknnopt._random import forked_torch_random
 from sknnopt._threads import single_thread
 from sknnopt.engine._cohort import Cohort
 from sknnopt.engine.job import Job, Result
@@ -42,8 +43,7 @@ def train(jobs: Sequence[Job]) -> list[Result]:
 
 def _train_cohort(jobs: Sequence[Job]) -> list[Result]:
     closed = jobs[0].network.stackable and all(_is_closed(job) for job in jobs)
-    grad_mode = torch.inference_mode if closed else torch.no_grad
-    with single_thread(), _random_scope(jobs), grad_mode():
+    with single_thread(), _random_scope(jobs[0]), torch.inference_mode(closed), torch.no_grad():
         results = Cohort(jobs).train()
     if closed:  # tensors made in inference mode would be refused by autograd for ever
         for result in results:
@@ -77,19 +77,9 @@ def _is_ours(choice: Choice) -> bool:
     )
 
 
-def _random_scope(jobs: Sequence[Job]) -> AbstractContextManager[None]:
+def _random_scope(job: Job) -> AbstractContextManager[None]:
     """Return a context in which a user's module may draw from torch's global generator, seeded by its member."""
-    return nullcontext() if jobs[0].network.stackable else _forked(jobs[0])
-
-
-@contextmanager
-def _forked(job: Job) -> Iterator[None]:
-    devices = [job.device] if job.device.type == "cuda" else []
+    if job.network.stackable:
+        return nullcontext()
     epochs = 0 if job.progress is None else job.progress.epochs
-    seed = int(job.seed.generate_state(epochs + 1)[epochs])
-    with torch.random.fork_rng(devices=devices):
-        torch.default_generator.manual_seed(seed)
-        if devices:
-            with torch.cuda.device(job.device):
-                torch.cuda.manual_seed(seed)
-        yield
+    return forked_torch_random(int(job.seed.generate_state(epochs + 1)[epochs]), job.device)

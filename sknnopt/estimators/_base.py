@@ -1,6 +1,8 @@
 """What both estimators share: from ``fit`` to the engine and back."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -11,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from sknnopt._compat import InvalidParameterError
+from sknnopt._random import forked_torch_random
 from sknnopt.engine import (
     Job,
     Observer,
@@ -82,6 +85,11 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
             ) from None
         check_names(self._shallow())
         check_callbacks(self.callbacks)
+        if self.preprocessing is None and not isinstance(self.categorical_features, str | None):
+            raise InvalidParameterError(
+                "The 'categorical_features' parameter needs preprocessing='auto', which encodes them. Got "
+                f"{self.categorical_features!r} with preprocessing=None instead."
+            )
 
     def fit(
         self,
@@ -117,15 +125,28 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
         self._check_params()
         check_held_out(X_val, y_val, sample_weight_val)
         again = self.warm_start and hasattr(self, "module_")
-        prepared = self._prepare(X, y, sample_weight, (X_val, y_val, sample_weight_val), reset=not again)
-        self._train(prepared, self.max_epochs, again=again, keep=self.warm_start)
+        with self._all_or_nothing():
+            prepared = self._prepare(X, y, sample_weight, (X_val, y_val, sample_weight_val), reset=not again)
+            self._train(prepared, self.max_epochs, again=again, keep=self.warm_start)
         return self
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Take back every attribute that was set, if anything goes wrong."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> Self:
         self._check_params()
         first = not hasattr(self, "module_")
-        prepared = self._prepare(X, y, sample_weight, None, reset=first, classes=classes)
-        self._train(prepared, 1, again=not first, keep=True, history=[] if first else self.history_)
+        with self._all_or_nothing():
+            prepared = self._prepare(X, y, sample_weight, None, reset=first, classes=classes)
+            self._train(prepared, 1, again=not first, keep=True, history=[] if first else self.history_)
         return self
 
     def _train(
@@ -166,7 +187,9 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
         observer: Observer | None = None
         if self.callbacks:
             make = partial(make_net, loss=self.loss_, n_classes=self._n_classes(), callbacks=self.callbacks)
-            observer = SkorchObserver(make, prepared.table, prepared.rows, prepared.held_out, prepared.held_out_rows)
+            observer = SkorchObserver(
+                make, prepared.table, prepared.rows, prepared.held_out, prepared.held_out_rows, quiet=not self.verbose
+            )
         if self.verbose:
             member = f"member {k + 1}/{self.n_members}  " if self.n_members > 1 else ""
             observer = Printer(self.max_epochs, observer, prefix=member)
@@ -180,8 +203,7 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
         """Return member k's network; a user's module is built under a random state of its own."""
         if again and not isinstance(self.network, str):
             return CustomNetwork(copy.deepcopy(members(self.module_)[k]), self.target_.n_outputs_)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(seed.generate_state(1)[0]))
+        with forked_torch_random(int(seed.generate_state(1)[0])), torch.inference_mode(False):
             return resolve_network(self._shallow(), prepared.table.row_shape[0], self.target_.n_outputs_)
 
     def _validation(self, prepared: Prepared) -> Validation | None:
@@ -190,7 +212,7 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
         return Validation(
             table=prepared.held_out,
             rows=prepared.held_out_rows,
-            score=epoch_scorer(self, *prepared.held_out_raw),
+            score=epoch_scorer(self, *prepared.held_out_raw, _weights_of(prepared)),
             stop=self.early_stopping is not False,
             patience=self.n_iter_no_change,
             tolerance=self.tol,
@@ -215,3 +237,11 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
         tags.input_tags.string = tags.input_tags.categorical = self.preprocessing == "auto"
         tags.non_deterministic = False
         return tags
+
+
+def _weights_of(prepared: Prepared) -> NDArray[np.float64] | None:
+    """Return the weights of the withheld rows."""
+    if prepared.held_out is None or prepared.held_out.weight is None:
+        return None
+    weights: NDArray[np.float64] = prepared.held_out.weight.cpu().numpy()[prepared.held_out_rows]
+    return weights

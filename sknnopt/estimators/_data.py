@@ -51,7 +51,12 @@ def as_two_dimensional(X: Any, *, allow_nd: bool = False) -> Any:
     """Return `X`, as an array if it only converts to one; raise sklearn's own error if it is no table."""
     X = as_array(X)
     shape = X.shape if hasattr(X, "shape") else np.shape(np.asarray(X, dtype=object))
-    if len(shape) != 2 and not (allow_nd and len(shape) > 2):
+    if len(shape) > 2 and not allow_nd:
+        raise ValueError(
+            f"Found array with dim {len(shape)}, while dim <= 2 is required. Rows of more axes, such as images, need "
+            "preprocessing=None and a network of one's own."
+        )
+    if len(shape) < 2:
         check_array(X, dtype=None, ensure_all_finite=False)
     return X
 
@@ -78,10 +83,13 @@ def split_rows(
     ValueError
         If there are too few rows for both.
     """
-    everyone = np.arange(n)
+    everyone, withheld = np.arange(n), int(np.ceil(fraction * n))
+    if withheld >= n:
+        raise ValueError(
+            f"validation_fraction={fraction} of n_samples={n} leaves none to train on; use early_stopping=False."
+        )
     if labels is not None:
         counts = np.unique(labels, return_counts=True)[1]
-        withheld = int(np.ceil(fraction * n))
         if counts.min() < 2 or withheld < len(counts) or n - withheld < len(counts):
             labels = None
     train, held_out = train_test_split(everyone, test_size=fraction, random_state=seed, stratify=labels)

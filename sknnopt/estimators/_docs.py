@@ -91,7 +91,8 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     best_loss_ : float or ndarray of shape (n_members,)
         Loss of that epoch on the withheld rows, or else on the training rows.
     loss_curve_ : list of float
-        Training loss of each epoch.
+        Training loss of each epoch, taken while the weights change, with dropout and label smoothing; the loss on
+        withheld rows is without either.
     validation_scores_ : list of float or None
         Score of the withheld rows after each epoch (minus the loss under ``scoring="loss"``).
     history_ : list of dict
@@ -107,7 +108,8 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     module_ : torch.nn.Module
         The fitted network in eval mode, from encoded rows to scores.
     net_ : skorch net
-        A fitted skorch net that holds `module_` and the history."""
+        A fitted skorch net that holds `module_` and the history. It speaks the network's language: encoded rows in,
+        probabilities of encoded classes or standardised targets out."""
 
 _CLASSIFIER = {
     "loss": "cross entropy",

@@ -98,10 +98,9 @@ class FittedMixin:
 
     @property
     def validation_scores_(self) -> list[float] | None:
-        """Score of the withheld rows after each epoch: ``scoring``'s, or minus the loss; None without withheld rows."""
-        if "valid_loss" not in self.history_[0]:
-            return None
-        return [record.get("valid_score", -record["valid_loss"]) for record in self.history_]
+        """Score of the withheld rows after each epoch that had some (``scoring``, or minus the loss); None if none had."""
+        judged = [record for record in self.history_ if "valid_loss" in record]
+        return [record.get("valid_score", -record["valid_loss"]) for record in judged] or None
 
     def _shape(self) -> dict[str, Any]:
         """Return the parameters with which training can only go on as they are."""

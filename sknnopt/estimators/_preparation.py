@@ -104,7 +104,8 @@ class PreparingEstimator(BaseEstimator, ABC):
         weight = check_weights(sample_weight, X)
         dtype = PRECISIONS[self.precision].array
         inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
-        prepared.held_out = as_table(inputs, self._encode_target(y, weight, None, fit=False), weight, self._device)
+        counted = self._held_out_weights(weight, y)
+        prepared.held_out = as_table(inputs, self._encode_target(y, weight, None, fit=False), counted, self._device)
         prepared.held_out_rows = np.arange(len(prepared.held_out.target))
         prepared.held_out_raw = (X, y)
 
@@ -130,6 +131,11 @@ class PreparingEstimator(BaseEstimator, ABC):
 
     def _row_weights(self, weight: Any, y: Any, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """Return what each row counts in the loss."""
+        out: NDArray[np.float64] | None = weight
+        return out
+
+    def _held_out_weights(self, weight: Any, y: Any) -> NDArray[np.float64] | None:
+        """Return what each row of ``X_val`` counts."""
         out: NDArray[np.float64] | None = weight
         return out
 

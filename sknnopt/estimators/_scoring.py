@@ -1,10 +1,12 @@
 """The score of the withheld rows after each epoch."""
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.metrics import get_scorer, get_scorer_names
 
@@ -32,7 +34,9 @@ class EpochScores:
         return self.current
 
 
-def epoch_scorer(estimator: Any, X: Any, y: Any) -> Callable[[NDArray[Any]], float] | None:
+def epoch_scorer(
+    estimator: Any, X: Any, y: Any, weight: NDArray[np.float64] | None = None
+) -> Callable[[NDArray[Any]], float] | None:
     """Return what turns the scores (O, n) of the withheld rows into the figure to maximise; None for the loss.
 
     The scorer sees a copy of the estimator that answers every prediction method from these scores.
@@ -48,10 +52,18 @@ def epoch_scorer(estimator: Any, X: Any, y: Any) -> Callable[[NDArray[Any]], flo
     scorer = as_scorer(scoring)
     model, given = copy.copy(estimator), EpochScores(X)
     model._epoch = given
+    takes_weights = getattr(scorer, "_accept_sample_weight", None)  # sklearn's scorers have it, plain callables not
+    weighted = {"sample_weight": weight} if weight is not None and takes_weights and takes_weights() else {}
 
     def score(output: NDArray[Any]) -> float:
         given.current = np.ascontiguousarray(output.T)
-        return float(scorer(model, X, y))
+        with torch.inference_mode(False), torch.enable_grad():
+            value = float(scorer(model, X, y, **weighted))
+        if np.isnan(value):
+            warnings.warn(
+                f"scoring={scoring!r} gave NaN on the withheld rows; such an epoch is never the best.", stacklevel=2
+            )
+        return value
 
     return score
 
@@ -65,6 +77,12 @@ def as_scorer(scoring: str | Callable[..., float]) -> Callable[..., float]:
         If there is no scorer of this name.
     """
     if callable(scoring):
+        module = getattr(scoring, "__module__", None) or ""
+        if module.startswith("sklearn.metrics.") and not module.startswith("sklearn.metrics._scorer"):
+            raise InvalidParameterError(
+                f"The 'scoring' parameter must be a callable (estimator, X, y). Got the metric {scoring!r} instead; "
+                "wrap it by sklearn.metrics.make_scorer."
+            )
         return scoring
     if scoring not in get_scorer_names():
         raise InvalidParameterError(

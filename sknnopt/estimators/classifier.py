@@ -184,11 +184,20 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         everyone = np.ones(len(y)) if weight is None else weight.copy()
         if self.target_.kind != "multilabel":
             codes = self.target_.encode(y)
-            factor = np.zeros(len(self.classes_))
+            factor = np.ones(len(self.classes_))
             factor[codes[rows]] = trained / (1.0 if own is None else own)
+            self._class_factors = factor
             return everyone * factor[codes]
         everyone[rows] = trained
         return everyone
+
+    def _held_out_weights(self, weight: Any, y: Any) -> NDArray[np.float64] | None:
+        """Multiply by the class weights of the training rows; those of several labels are not carried over."""
+        if self.class_weight is None or self.target_.kind == "multilabel":
+            out: NDArray[np.float64] | None = weight
+            return out
+        factors: NDArray[np.float64] = self._class_factors[self.target_.encode(y)]
+        return factors if weight is None else factors * weight
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the class of each row.
