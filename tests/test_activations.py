@@ -152,3 +152,29 @@ def test_function_activation_builds_no_graph():
 def test_bad_values_are_refused(activation):
     with pytest.raises(ValueError, match=f"parameter of {type(activation).__name__} "):
         activations.get(clone(activation))
+
+
+def test_what_a_new_activation_lacks_is_named():
+    class Mine(activations.Activation):
+        pass
+
+    x = torch.zeros(2)
+    for call, method in (
+        (lambda: Mine().forward(x, x), r"forward\(x, out\)"),
+        (lambda: Mine().backward(x, x, x), r"backward\(gradient, saved, out\)"),
+        (lambda: Mine().module(), r"module\(\)"),
+    ):
+        with pytest.raises(NotImplementedError, match=f"Mine must define {method}"):
+            call()
+
+
+@pytest.mark.parametrize("module", [nn.PReLU(), nn.Sequential(nn.PReLU(), nn.Tanh())], ids=["one", "nested"])
+def test_learnable_activations_are_refused(module):
+    with pytest.raises(ValueError, match=r"PReLU.* learnable activations are not supported"):
+        activations.get(module)
+
+
+def test_a_module_without_parameters_is_an_activation():
+    x = points(torch.float64)
+    f = activations.get(nn.Hardswish())
+    torch.testing.assert_close(f.forward(x, torch.empty_like(x)), nn.functional.hardswish(x))

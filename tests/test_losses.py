@@ -231,3 +231,68 @@ def test_a_new_loss_is_one_function():
 def test_bad_values_are_refused(loss):
     with pytest.raises(ValueError, match=f"parameter of {type(loss).__name__} "):
         losses.get(loss, task="regression")
+
+
+@pytest.mark.parametrize(
+    ("function", "task", "message"),
+    [
+        (nn.CrossEntropyLoss(), "classification", r"got shape \(\) .* Use CrossEntropyLoss\(reduction=\"none\"\)"),
+        (nn.MSELoss(), "regression", r"got shape \(\) .* MSELoss\(reduction=\"none\"\), .*mean over outputs.*mean\(1\)"),
+        (nn.MSELoss(reduction="none"), "regression", r"got shape \(3, 5, 37\) .*mean over outputs.*mean\(1\)"),
+        (lambda o, t: (o - t).square(), "regression", r"got shape \(3, 5, 37\) .*mean over outputs, \.mean\(1\)"),
+        (lambda o, t: (o - t).square().mean((0, 1)), "regression", r"got shape \(37,\) .* Do not reduce over rows"),
+        (lambda o, t: 1.0, "regression", "got float "),
+    ],
+)
+def test_a_loss_that_is_not_one_number_a_row_is_refused(function, task, message):
+    output, target = problem(task)
+    with pytest.raises(ValueError, match=r"one number a row, shape \(K, B\) = \(3, 37\), " + message):
+        losses.get(function, task=task)(output, target)
+
+
+def test_torchs_unreduced_cross_entropy_is_a_loss():
+    output, target = problem("classification")
+    loss = losses.get(nn.CrossEntropyLoss(reduction="none"), task="classification")
+    value, gradient = loss.value_and_gradient(output, target, torch.empty_like(output))
+    torch.testing.assert_close(value, CrossEntropy()(output, target))
+    torch.testing.assert_close(gradient, CrossEntropy().gradient(output, target))
+
+
+def test_a_new_loss_that_reduces_over_rows_is_refused():
+    class Reduced(Loss):
+        def __call__(self, output, target):
+            return (output - target).square().mean()
+
+    output, target = problem("regression")
+    with pytest.raises(ValueError, match=r"one number a row, .* got shape \(\) from Reduced\(\)"):
+        Reduced().value_and_gradient(output, target, torch.empty_like(output))
+
+
+@pytest.mark.parametrize(
+    ("link", "task", "scales"),
+    [
+        ("identity", "regression", True),
+        ("exp", "regression", False),
+        ("softmax", "classification", False),
+        ("sigmoid", "multilabel", False),
+    ],
+)
+def test_the_link_tells_what_a_new_loss_is_for(link, task, scales):
+    given = link
+
+    class Own(Loss):
+        link = given
+
+    assert losses.get(Own(), task=task).tasks == {task}
+    assert Own().scales_target == scales
+    with pytest.raises(NotImplementedError, match=r"Own must define __call__\(output, target\)"):
+        Own()(*problem(task))
+
+
+def test_gradients_by_autograd_in_inference_mode():
+    loss = FunctionLoss(lambda o, t: (o - t).square().mean(1))
+    output, target = problem("regression")
+    with torch.inference_mode():
+        inside = output.clone(), target.clone()
+        _, gradient = loss.value_and_gradient(*inside, torch.empty_like(output))
+    torch.testing.assert_close(gradient.clone(), losses.SquaredError().gradient(output, target))

@@ -668,6 +668,47 @@ def test_scores_of_another_shape_are_refused(name, training):
         stack.forward(randn(1, B, F), whole_pass(1, B) if training else EVALUATION)
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: nn.Linear(F + 1, 3), "mat1 and mat2 .*"),
+        (lambda: nn.Sequential(nn.BatchNorm1d(F + 1), nn.Linear(F + 1, 3)), "running_mean should contain .*"),
+        (lambda: nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Conv1d(2, 3, 3)), ".*"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten()), ".*"),
+    ],
+)
+def test_a_network_for_other_rows_is_told_how_many_inputs_there_are(make, said, training):
+    _, stack, *_ = bound_module(seeded(make))
+    message = rf"n_inputs={F} encoded inputs a row, shape \({B}, {F}\), and torch says: {said} Use a factory"
+    with pytest.raises(ValueError, match=message):
+        stack.forward(randn(1, B, F), whole_pass(1, B) if training else EVALUATION)
+
+
+def test_other_errors_of_a_module_are_its_own():
+    def fail(x):
+        raise RuntimeError("my own")
+
+    _, stack, *_ = bound_module(seeded(lambda: Wrap(fail)))
+    with pytest.raises(RuntimeError, match="my own"):
+        stack.forward(randn(1, B, F), EVALUATION)
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_lazy_modules_are_refused():
+    with pytest.raises(ValueError, match=r"lazy modules, .*: 0\.weight, 0\.bias\. .* Use a factory"):
+        CustomNetwork(nn.Sequential(nn.LazyLinear(3)), 3)
+    with pytest.raises(ValueError, match=r"given n_inputs=4 encoded inputs a row\. Use a factory"):
+        Module(lambda n_outputs: nn.LazyLinear(n_outputs)).build(4, 3)
+
+
+def test_modules_without_anything_to_train_are_refused():
+    with pytest.raises(ValueError, match=r"Flatten has no trainable parameters\. Layers must be attributes"):
+        CustomNetwork(nn.Flatten(), 3)
+    with pytest.raises(ValueError, match=r"Linear has no trainable parameters\. All its 2 are frozen"):
+        CustomNetwork(nn.Linear(4, 3).requires_grad_(False), 3)
+
+
 def test_an_initializer_draws_a_modules_weights_anew():
     module = nn.Sequential(nn.Conv1d(2, 6, 3), nn.Flatten(), nn.Linear(18, 3))
     network = CustomNetwork(module, 3)
@@ -719,6 +760,15 @@ def anything(**kwargs):
     return Net(**kwargs)
 
 
+class Other(Net):
+    def __init__(self, n_in, n_out, width=8):
+        super().__init__(n_in, n_out, width)
+
+
+def rest(n_in, n_out, **kwargs):
+    return Net(n_in, n_out, **kwargs)
+
+
 BUILDS = {
     "class with both sizes": (Module(Net), (4, 8, 1, 3)),
     "class with a width": (Module(Net, width=64), (4, 64, 1, 3)),
@@ -728,6 +778,14 @@ BUILDS = {
     "factory by position": (Module(positional), (4, 8, 1, 3)),
     "lambda": (Module(lambda i, o: Net(i, o, 7)), (4, 7, 1, 3)),
     "any keyword": (Module(anything, depth=2), (4, 8, 2, 3)),
+    "other names": (Module(Other), (4, 8, 1, 3)),
+    "other names, width": (Module(Other, width=5), (4, 5, 1, 3)),
+    "other names, required": (Module(lambda a, w, b: Net(a, b, w), w=5), (4, 5, 1, 3)),
+    "other names, any keyword": (Module(rest, depth=2), (4, 8, 2, 3)),
+    "one other name": (Module(lambda n_outputs, rows: Net(rows, n_outputs)), (4, 8, 1, 3)),
+    "by position only": (Module(lambda a, b, /, w=8: Net(a, b, w), w=5), (4, 5, 1, 3)),
+    "any position": (Module(lambda *args: Net(*args)), (4, 8, 1, 3)),
+    "any position, width": (Module(lambda *args, width: Net(*args, width), width=5), (4, 5, 1, 3)),
     "a size of one's own": (Module(Net, n_inputs=11), (11, 8, 1, 3)),
 }
 
@@ -738,6 +796,12 @@ def test_a_factory_gets_what_it_takes(name):
     built = module.build(4, 3)
     assert built.sizes == sizes
     assert module.build(4, 3) is not built
+
+
+def test_torchs_own_layers_are_factories():
+    layer = Module(nn.Linear, bias=False).build(4, 3)
+    assert layer.weight.shape == (3, 4)
+    assert layer.bias is None
 
 
 def test_a_factorys_arguments_are_parameters():

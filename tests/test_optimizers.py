@@ -215,3 +215,19 @@ def test_names_make_clonable_objects(name):
     optimizer = optimizers.get(name)
     assert repr(clone(optimizer)) == repr(optimizer)
     assert optimizers.get(optimizer) is optimizer
+
+
+def test_what_a_new_optimizer_lacks_is_named():
+    class Mine(optimizers.Optimizer):
+        pass
+
+    for call, method in (
+        (lambda: Mine().coefficients(np.ones(1), np.ones(1)), r"coefficients\(step, learning_rate\)"),
+        (lambda: Mine().init(torch.zeros(1, 2)), r"init\(parameters\)"),
+        (
+            lambda: Mine().update(torch.zeros(1, 2), {}, torch.zeros(1, 2), {}),
+            r"update\(gradients, state, parameters, hyper\)",
+        ),
+    ):
+        with pytest.raises(NotImplementedError, match=f"Mine must define {method}"):
+            call()

@@ -175,3 +175,66 @@ def test_bad_values_are_refused(term):
 def test_a_sum_of_anything_else_is_refused():
     with pytest.raises(ValueError, match=r"'terms' parameter of Sum .* Got 'l1'"):
         regularization.get(Sum(("l1",)))
+
+
+class Cubes(Regularizer):
+    def __init__(self, scale=1.0):
+        self.scale = scale
+
+    def penalty(self, parameters, hyper):
+        return self.scale * parameters.abs().pow(3).sum(1)
+
+
+def flags(term):
+    return term.has_gradient, term.has_proximal, term.has_project
+
+
+def test_what_is_defined_is_what_is_called():
+    class Cap(Regularizer):
+        def project(self, parameters, hyper):
+            parameters.clamp_(-1, 1)
+
+    class Shrink(Cubes):
+        def proximal(self, parameters, hyper, learning_rate):
+            parameters.mul_(0.5)
+
+    assert flags(Regularizer()) == (False, False, False)
+    assert flags(Cap()) == (False, False, True)
+    assert flags(Cubes()) == (True, False, False)
+    assert flags(Shrink()) == (False, True, False)
+    assert flags(L1()) == (False, True, False)
+    assert flags(L2()) == (True, False, False)
+    assert flags(ElasticNet()) == (True, True, False)
+    assert flags(Cap() + L1()) == (False, True, True)
+    assert flags(Cubes() + L1()) == (True, True, False)
+    assert Cap().strengths() == {}
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_a_penalty_alone_gets_its_gradient(mode):
+    total = L2(strength=0.5) + Cubes()
+    with mode():
+        w = weights()
+        out = torch.ones_like(w)
+        total.gradient(w, stack([total] * 3), out)
+        expected = 1 + 0.5 * w + 3 * w * w.abs()
+        torch.testing.assert_close(out, expected)
+    assert not w.requires_grad
+
+
+def test_a_penalty_that_mixes_members_is_refused():
+    class Mixed(Regularizer):
+        def penalty(self, parameters, hyper):
+            return parameters.square().sum()
+
+    w = weights()
+    with pytest.raises(ValueError, match=r"one number a member, shape \(K,\) = \(3,\), got shape \(\) from Mixed\(\)"):
+        Mixed().gradient(w, {}, torch.zeros_like(w))
+
+
+def test_parameters_that_are_no_strengths_keep_members_apart():
+    assert Cubes(1.0).structure() == Cubes(1.0).structure()
+    assert Cubes(1.0).structure() != Cubes(2.0).structure()
+    listed = Cubes([1.0])
+    assert hash(listed.structure()) == hash(listed.structure())
+    assert listed.structure() != Cubes([2.0]).structure()

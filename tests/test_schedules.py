@@ -21,6 +21,7 @@ from sknnopt.schedules import (
     OneCycle,
     Plateau,
     Polynomial,
+    Schedule,
     Step,
     WarmupStableDecay,
     with_warmup,
@@ -284,3 +285,51 @@ def test_only_plateau_is_adaptive():
 def test_bad_values_are_refused(schedule):
     with pytest.raises(ValueError, match=f"parameters? of {type(schedule).__name__} "):
         schedules.get(schedule)
+
+
+class Returns(Schedule):
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, progress):
+        return self.value(progress)
+
+
+def test_what_a_new_schedule_lacks_is_named():
+    class Mine(Schedule):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Mine must define __call__\(progress\)"):
+        Mine()(PROGRESS)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize(
+    ("schedule", "got"),
+    [
+        (FunctionSchedule(lambda p: math.nan), "nan at progress 0.0"),
+        (FunctionSchedule(lambda p: None), "nan at progress 0.0"),
+        (FunctionSchedule(lambda p: math.inf), "inf at progress 0.0"),
+        (FunctionSchedule(lambda p: -0.1), "-0.1 at progress 0.0"),
+        (FunctionSchedule(lambda p: [1, 2]), r"\[1, 2\]"),
+        (FunctionSchedule(lambda p: "slow"), "'slow'"),
+        (Returns(lambda p: None), "None"),
+        (Returns(lambda p: 1.0), r"shape \(\) for shape \(\d+,\)"),
+        (Returns(lambda p: np.ones((2, len(p)))), r"shape \(2, \d+\) for shape \(\d+,\)"),
+        (Returns(lambda p: p - 1), "-1.0 at progress 0.0"),
+        (Returns(lambda p: "slow"), "'slow'"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else type(x).__name__,
+)
+def test_factors_that_are_none_are_refused(schedule, got, warmup):
+    with pytest.raises(ValueError, match=rf"The schedule {type(schedule).__name__}\(.* Got {got}\."):
+        with_warmup(schedule, warmup, PROGRESS)
+
+
+def test_an_error_of_a_function_is_its_own():
+    with pytest.raises(ZeroDivisionError):
+        with_warmup(FunctionSchedule(lambda p: 1 / p), 0.0, PROGRESS)
+
+
+def test_rounding_below_zero_is_zero():
+    assert with_warmup(FunctionSchedule(lambda p: -1e-17), 0.0, PROGRESS).tolist() == [0.0] * T

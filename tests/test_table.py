@@ -189,6 +189,32 @@ class TestCategories:
         encoder = TableEncoder().fit(pd.DataFrame({"a": ["x", "y"]}))
         assert not encoder.transform(pd.DataFrame({"a": [None]}, dtype="str")).any()
 
+    @pytest.mark.parametrize(
+        "nothing",
+        [
+            pd.DataFrame({"a": pd.Series([None, None], dtype=object)}),
+            pd.DataFrame({"a": pd.Series([np.nan, pd.NaT], dtype=object)}),
+            pd.DataFrame({"a": pd.Series([None, None], dtype=pd.ArrowDtype(pa.null()))}),
+            pl.DataFrame({"a": [None, None]}),
+            pl.DataFrame({"a": pl.Series([None, None], dtype=pl.Object)}),
+            np.array([[None], [None]], dtype=object),
+            [[None], [None]],
+        ],
+        ids=lambda table: type(table).__module__,
+    )
+    def test_an_untyped_column_without_any_value_is_a_category(self, nothing):
+        encoder = TableEncoder()
+        assert encoder.fit_transform(nothing).tolist() == [[1], [1]]
+        assert encoder.categorical_columns_.tolist() == [0]
+        make = type(nothing) if hasattr(nothing, "columns") else None
+        for values in (["x", None], [2.5, None], [dt.date(2024, 1, 1), None]):
+            later = make({"a": values}) if make else [[value] for value in values]
+            assert encoder.transform(later).tolist() == [[0], [1]]
+
+    def test_a_typed_column_without_any_value_is_of_numbers(self):
+        for frame in (pd.DataFrame({"a": [np.nan, np.nan]}), pl.DataFrame({"a": [None, None]}, schema={"a": pl.Int8})):
+            assert TableEncoder().fit(frame).numeric_columns_.tolist() == [0]
+
     def test_only_levels_present_count(self):
         a = pd.Categorical(["x", "y", "x"], categories=["y", "x", "z"])
         encoder = TableEncoder().fit(pd.DataFrame({"a": a}), None, [1, 0, 1])
@@ -247,6 +273,41 @@ class TestCategories:
 
 
 class TestColumnKinds:
+    @pytest.mark.parametrize("marked", [False, True])
+    def test_in_an_object_column_of_numbers_anything_else_is_missing(self, marked):
+        train = [1, 2.5, None if marked else 3, 7]
+        odd = ["x", [1], {}, 1j]
+        tables = {
+            "pandas": lambda values: pd.DataFrame({"n": pd.Series(values, dtype=object)}),
+            "polars": lambda values: pl.DataFrame({"n": pl.Series(values, dtype=pl.Object)}),
+            "array": lambda values: pd.Series(values, dtype=object).to_numpy()[:, None],
+        }
+        for table in tables.values():
+            encoder = TableEncoder().fit(table(train))
+            assert encoder.numeric_columns_.tolist() == [0]
+            for value in odd:
+                same_bits(encoder.transform(table([value, 2.5])), encoder.transform(table([None, 2.5])))
+        encoder = TableEncoder().fit(tables["pandas"](train))
+        same_bits(encoder.transform(pd.DataFrame({"n": ["x"]})), encoder.transform(pd.DataFrame({"n": [np.nan]})))
+
+    def test_in_an_object_column_of_dates_a_string_is_missing(self):
+        frame = pd.DataFrame({"t": pd.Series([dt.date(2024, 1, 1), dt.date(2024, 3, 1)], dtype=object)})
+        encoder = TableEncoder().fit(frame)
+        frame.iloc[0] = "soon"
+        assert np.sign(encoder.transform(frame)).tolist() == [[0], [1]]
+
+    def test_a_string_in_a_row_of_weight_zero_is_as_that_row_removed(self):
+        frame = pd.DataFrame({"n": pd.Series([1, 2.5, 7, "x"], dtype=object)})
+        encoder = TableEncoder()
+        encoded = encoder.fit_transform(frame, None, [1, 1, 1, 0])
+        same_bits(encoded[:3], TableEncoder().fit_transform(frame[:3]))
+        same_bits(encoded, encoder.transform(frame))
+
+    def test_in_a_column_of_a_numeric_type_a_string_is_an_error(self):
+        for frame in (pd.DataFrame({"n": [1.0, 2.0]}), pl.DataFrame({"n": [1.0, 2.0]})):
+            with pytest.raises(ValueError, match="Column 'n': could not convert string to float"):
+                TableEncoder().fit(frame).transform(type(frame)({"n": ["x", "y"]}))
+
     @pytest.mark.parametrize(
         "values",
         [
@@ -566,6 +627,8 @@ def test_pickle_and_clone():
         (pl.DataFrame({"a": []}), ValueError, r"Found array with 0 sample\(s\)"),
         (np.ones((2, 2)) * 1j, ValueError, "Complex data not supported"),
         (np.array([[{"a": 1}], [2.0]]), TypeError, "argument must be .* string.* number"),
+        (pl.DataFrame({"a": [1.0]}).lazy(), TypeError, r"LazyFrame .*Call \.collect\(\)"),
+        (pd.DataFrame([[1, 2, 3]], columns=["a", "b", "a"]), ValueError, "unique column names, got:\n- 'a' 2 times"),
     ],
     ids=str,
 )

@@ -1,6 +1,7 @@
 """Targets encoded and decoded, and what each row counts for: against sklearn's own classes."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.datasets import load_diabetes
 from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -17,6 +19,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sknnopt import NNRegressor
 from sknnopt.data import ClassTarget, RegressionTarget, TableEncoder, check_weights
 
 LABELS = {
@@ -57,6 +60,12 @@ class TestClasses:
         with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
             target = ClassTarget().fit(y)
         assert target.kind == "binary"
+
+    def test_encoding_does_not_warn_again(self):
+        target = ClassTarget().fit([0, 1, 0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert target.encode(np.array([[0], [1]])).tolist() == [0, 1]
 
     @pytest.mark.parametrize("y", [["a", "c"], [None, "a"]])
     def test_unseen_labels(self, y):
@@ -158,25 +167,49 @@ class TestRegression:
         assert target.encode([3, 5]).tolist() == [[3.0], [5.0]]
         assert target.decode(np.array([[4.5]])).tolist() == [4.5]
 
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_scaled_by_the_mean(self, weighted):
+        rng = np.random.default_rng(0)
+        y, weights = rng.poisson(3.0, size=(50, 2)) * [1.0, 1e4], rng.random(50) if weighted else None
+        target = RegressionTarget(scale="mean", dtype=np.float64).fit(y, weights)
+        np.testing.assert_array_equal(target.mean_, [0, 0])
+        np.testing.assert_allclose(target.scale_, np.average(y, axis=0, weights=weights), rtol=1e-12)
+        np.testing.assert_allclose(target.encode(y), y / target.scale_)
+        np.testing.assert_allclose(target.decode(target.encode(y)), y, rtol=1e-12)
+
+    @pytest.mark.parametrize(("y", "scale"), [([0, 0], 1), ([-1, 1], 1), ([-4, -2], 1), ([5, 5], 5), ([1e300], 1e300)])
+    def test_a_mean_that_is_not_positive_does_not_scale(self, y, scale):
+        assert RegressionTarget(scale="mean").fit(y).scale_.tolist() == [scale]
+
+    @pytest.mark.parametrize("factor", [1e-3, 100, 1e4])
+    def test_poisson_in_any_unit(self, factor):
+        X, y = load_diabetes(return_X_y=True)
+        network = NNRegressor(loss="poisson", max_epochs=10, random_state=0)
+        expected = network.fit(X, y).predict(X)
+        np.testing.assert_allclose(network.fit(X, y * factor).predict(X) / factor, expected, rtol=1e-3)
+
     @pytest.mark.parametrize("value", [0.0, 0.1, 1e6 + 0.1, 1e300])
     def test_constant(self, value):
         target = RegressionTarget(scale="standard").fit(np.full(7, value), np.random.default_rng(0).random(7))
         assert target.scale_.tolist() == [1.0]
         assert target.decode(target.encode([value])).tolist() == [value]
 
-    def test_weight_of_zero_is_the_row_removed_to_the_bit(self):
+    @pytest.mark.parametrize("scale", ["standard", "mean"])
+    def test_weight_of_zero_is_the_row_removed_to_the_bit(self, scale):
         rng = np.random.default_rng(0)
         y, weights = rng.normal(size=(500, 2)), rng.random(500) * (rng.random(500) < 0.7)
         rows = weights > 0
-        one = RegressionTarget(scale="standard").fit(y, weights)
-        other = RegressionTarget(scale="standard").fit(y[rows], weights[rows])
+        y = y + 1 if scale == "mean" else y
+        one = RegressionTarget(scale=scale).fit(y, weights)
+        other = RegressionTarget(scale=scale).fit(y[rows], weights[rows])
         np.testing.assert_array_equal([one.mean_, one.scale_], [other.mean_, other.scale_])
 
-    def test_integer_weight_is_the_row_repeated(self):
+    @pytest.mark.parametrize("scale", ["standard", "mean"])
+    def test_integer_weight_is_the_row_repeated(self, scale):
         rng = np.random.default_rng(0)
-        y, weights = rng.normal(size=100), rng.integers(0, 4, 100)
-        one = RegressionTarget(scale="standard").fit(y, weights)
-        other = RegressionTarget(scale="standard").fit(np.repeat(y, weights))
+        y, weights = rng.normal(1, size=100), rng.integers(0, 4, 100)
+        one = RegressionTarget(scale=scale).fit(y, weights)
+        other = RegressionTarget(scale=scale).fit(np.repeat(y, weights))
         np.testing.assert_allclose([one.mean_, one.scale_], [other.mean_, other.scale_], rtol=1e-12)
 
     @pytest.mark.parametrize("kind", [pd.Series, pl.Series, list, lambda y: pd.Series(y, dtype="Int64")])
@@ -190,6 +223,12 @@ class TestRegression:
         with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
             target = RegressionTarget(scale="standard").fit(y)
         assert target.decode(np.ones((4, 1), dtype=np.float32)).shape == reference.predict(np.eye(4)).shape == (4,)
+
+    def test_encoding_does_not_warn_again(self):
+        target = RegressionTarget(scale="standard").fit([1.0, 3.0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert target.encode(np.array([[1.0], [3.0]])).tolist() == [[-1.0], [1.0]]
 
     @pytest.mark.parametrize(
         ("y", "message"),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .._choices import Choice
+from .._compat import InvalidParameterError
 
 __all__ = ["Activation", "FunctionActivation"]
 
@@ -49,15 +50,15 @@ class Activation(Choice):
 
     def forward(self, x: Tensor, out: Tensor) -> Tensor:
         """Write ``f(x)`` into `out`, of the same shape, and return it."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define forward(x, out)")
 
     def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
         """Write ``gradient * f'(x)`` into `out`, which may be `gradient`, and return it."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define backward(gradient, saved, out)")
 
     def module(self) -> nn.Module:
         """The plain torch module that computes the same."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define module()")
 
 
 class FunctionActivation(Activation):
@@ -66,7 +67,8 @@ class FunctionActivation(Activation):
     Parameters
     ----------
     function : callable
-        ``Tensor -> Tensor`` of the same shape, element by element, not in place.
+        ``Tensor -> Tensor`` of the same shape, element by element, not in place. A ``torch.nn.Module`` must have
+        no parameters: learnable activations are not supported.
 
     Examples
     --------
@@ -79,6 +81,15 @@ class FunctionActivation(Activation):
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         self.function = function
+
+    def validate(self) -> None:
+        super().validate()
+        if isinstance(self.function, nn.Module) and any(True for _ in self.function.parameters()):
+            raise InvalidParameterError(
+                "The 'function' parameter of FunctionActivation must be a function without parameters of its own."
+                f" Got {self.function!r} instead: learnable activations are not supported. A module without"
+                " parameters, such as torch.nn.Hardswish(), works; for a learnable one pass a module as network."
+            )
 
     def forward(self, x: Tensor, out: Tensor) -> Tensor:
         with torch.no_grad():

@@ -105,11 +105,11 @@ class PolarsColumn(Column):
         import polars as pl
 
         dtype = self.series.dtype
-        if self.untyped:
-            return ArrayColumn(np.array(self.series.to_list(), dtype=object)).kind(rows)
+        if dtype == pl.Object:
+            return ArrayColumn(self.series.to_numpy()).kind(rows)
         if dtype.is_numeric() or dtype.is_temporal():
             return "number"
-        if dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum):
+        if dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null):
             return "category"
         raise unsupported(dtype)
 

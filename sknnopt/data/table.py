@@ -42,9 +42,9 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     ----------
     categorical_features : "from_dtype", None or array-like of bool, int or str, default="from_dtype"
         Which columns are categories. With "from_dtype" those of a category, string or bool type, and those
-        of objects other than numbers, bools among numbers, or dates, or without any value present; in an array without column types, which
-        a list of lists becomes, only those of strings or objects. None: none. Otherwise a mask, indices or
-        names. A column of strings left out must hold numerals.
+        of objects other than numbers, bools among numbers, or dates, or of no value at all; in an array
+        without column types, which a list of lists becomes, only those of strings or objects. None: none.
+        Otherwise a mask, indices or names. A column of strings left out must hold numerals.
     dtype : {numpy.float32, numpy.float64}, default=numpy.float32
         Type of the encoding.
 

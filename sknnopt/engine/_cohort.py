@@ -140,11 +140,12 @@ class Cohort:
         everyone, fewest = len(self.members), self.members[-1].batches
         for t in range(self.members[0].batches):
             k = everyone if t < fewest else sum(member.batches > t for member in self.members)
-            inputs, target = self._feed.batch(batches, t, k)
-            weights = self._weights.batch([own[t] for own in batches[:k]], t)
+            rows = self.members[0].batch_sizes[t]
+            inputs, target = self._feed.batch(batches, t, k, rows)
+            weights = self._weights.batch(batches, t, k, rows)
             numbers = hyper.load(t) if k == everyone else {n: v[:k] for n, v in hyper.load(t).items()}
             norm = norms[:k] if t + 1 >= fewest else None
-            self._step(k, inputs.shape[1]).run(inputs, target, numbers, weights, norm)
+            self._step(k, rows).run(inputs, target, numbers, weights, norm)
         return self._epoch_losses(), norms, hyper.last_rates
 
     def _epoch_losses(self) -> Tensor:
@@ -158,14 +159,16 @@ class Cohort:
 
     def _step(self, members: int, rows: int) -> Step:
         """Return the step of the first members with this many rows, made on first use."""
-        if (members, rows) not in self._steps:
+        step = self._steps.get((members, rows))
+        if step is None:
             everyone = len(self.members)
             if rows not in self._spaces:
                 self._spaces[rows] = Workspace(everyone, rows, **self._options, products=self._job.products)
                 self._steps[everyone, rows] = Step(self, everyone, rows, self._spaces[rows])
             if members < everyone:
                 self._steps[members, rows] = Step(self, members, rows, self._spaces[rows])
-        return self._steps[members, rows]
+            step = self._steps[members, rows]
+        return step
 
     def _figures(self, losses: Tensor, norms: Tensor) -> tuple[list[list[float]], list[np.ndarray | None]]:
         """Return, in one read from the device, what is known of each member after the epoch.

@@ -43,25 +43,28 @@ class Feed:
         self._targets = self._all_targets.unbind(0)
         self._parts: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
 
-    def batch(self, batches: Sequence[Sequence[Tensor]], t: int, members: int) -> tuple[Tensor, Tensor]:
+    def batch(
+        self, batches: Sequence[Sequence[Tensor]], t: int, members: int, size: int
+    ) -> tuple[Tensor, Tensor]:
         """Return inputs (K, B, ...) and targets, (K, B) or (K, O, B), of batch `t` of the first `members` members.
 
         Parameters
         ----------
         batches : sequence of K sequences of tensors (B,)
             Each member's batches of the epoch. Successive calls go through them in order.
-        t, members : int
+        t, members, size : int
+            B, `size`, counts padding.
         """
         place = t % self.ahead
         if place == 0:
             for k, own in enumerate(batches[:members]):
                 self._gather(k, own[t : t + self.ahead])
-        size = len(batches[0][t])
-        key = (place, members, size)
-        if key not in self._parts:
+        part = self._parts.get((place, members, size))
+        if part is None:
             rows = slice(place * self._rows, place * self._rows + size)
-            self._parts[key] = (self._all_inputs[:members, rows], self._all_targets[:members, ..., rows])
-        return self._parts[key]
+            part = self._all_inputs[:members, rows], self._all_targets[:members, ..., rows]
+            self._parts[place, members, size] = part
+        return part
 
     def _gather(self, k: int, batches: Sequence[Tensor]) -> None:
         index = batches[0] if len(batches) == 1 else torch.cat(tuple(batches))

@@ -30,6 +30,8 @@ class Member:
     ----------
     batches : int
         Batches an epoch. For networks that take no padding, a last batch of one row joins the one before.
+    batch_sizes : list of int
+        Rows of each batch, padding included.
     history : list of dict
     best_epoch : int
         Index into `history` of the epoch to go back to, by the score of early stopping or else the training loss;
@@ -65,6 +67,8 @@ class Member:
         self.batches = n_batches(len(job.rows), self.batch_rows)
         if not job.network.stackable and self.batches > 1 and len(job.rows) % self.batch_rows == 1:
             self.batches -= 1
+        last = self.batch_rows if job.network.stackable else len(job.rows) - (self.batches - 1) * self.batch_rows
+        self.batch_sizes = [self.batch_rows] * (self.batches - 1) + [last]
 
     def epoch(self) -> tuple[Tensor, ...]:
         """Return the coming epoch's batches of row indices, drawn from the member's own stream."""

@@ -42,6 +42,7 @@ class RowWeights:
     def __init__(self, members: Sequence[Member], dtype: torch.dtype, device: torch.device) -> None:
         self._lengths = [len(member.job.rows) for member in members]
         self._batch_rows = members[0].batch_rows
+        self._full_batches = min(self._lengths) // self._batch_rows
         self._dtype, self._device = dtype, device
         self._own = None
         if members[0].job.table.weight is not None:
@@ -54,26 +55,23 @@ class RowWeights:
         rows = torch.from_numpy(member.job.rows).to(weight.device)
         return (weight / weight[rows].mean()).to(self._dtype)
 
-    def batch(self, index: Sequence[Tensor], number: int) -> BatchWeights:
-        """Return the weights of the rows ``index``, K tensors (B,), in the batch of this number in the epoch."""
-        members, size = len(index), len(index[0])
-        first = number * self._batch_rows
-        real = [min(size, length - first) for length in self._lengths[:members]]
-        if min(real) == size:
-            if (members, size) not in self._full:
-                self._full[members, size] = self._weigh(real, size)
-            weights = self._full[members, size]
-        else:
-            weights = self._weigh(real, size)
+    def batch(self, batches: Sequence[Sequence[Tensor]], t: int, members: int, size: int) -> BatchWeights:
+        """Return the weights of the rows of batch ``t`` of the first members, ``size`` rows each with padding."""
+        weights = self._full.get((members, size)) if t < self._full_batches else None
+        if weights is None:
+            weights = self._weigh(t, members, size)
         if self._own is None:
             return weights
+        index = [own[t] for own in batches[:members]]
         own = torch.stack([weight.index_select(0, i) for weight, i in zip(self._own, index, strict=False)])
         return weights._replace(rows=weights.rows * own.unsqueeze(1), epoch=weights.epoch * own)
 
-    def _weigh(self, real: list[int], size: int) -> BatchWeights:
+    def _weigh(self, t: int, members: int, size: int) -> BatchWeights:
+        real = [min(size, length - t * self._batch_rows) for length in self._lengths[:members]]
         count = torch.tensor(real, dtype=self._dtype, device=self._device).view(-1, 1, 1)
         if min(real) == size:
             one = torch.ones_like(count)
-            return BatchWeights(one / count, one.squeeze(1), Pass(True, None, count))
+            self._full[members, size] = BatchWeights(one / count, one.squeeze(1), Pass(True, None, count))
+            return self._full[members, size]
         valid = (torch.arange(size, device=self._device) < count).to(self._dtype)
         return BatchWeights(valid / count, valid.squeeze(1), Pass(True, valid, count))

@@ -130,8 +130,10 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
 
     def _new_target(self, y: Any, weight: Any, classes: Any) -> RegressionTarget:
         self.loss_ = losses.get(self.loss, task=self._task)
-        scale = "standard" if self.loss_.scales_target else "mean" if self.loss_.link == "exp" else None
-        return RegressionTarget(scale=scale, dtype=PRECISIONS[self.precision].array)
+        return RegressionTarget(
+            scale="standard" if self.loss_.scales_target else "mean" if self.loss_.link == "exp" else None,
+            dtype=PRECISIONS[self.precision].array,
+        )
 
     @property
     def _task(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._choices import Choice
 from .._compat import StrOptions
@@ -15,6 +15,12 @@ from .._compat import StrOptions
 __all__ = ["FunctionLoss", "Loss"]
 
 Link = Literal["identity", "softmax", "sigmoid", "exp"]
+_TASKS: dict[Link, str] = {
+    "softmax": "classification",
+    "sigmoid": "multilabel",
+    "identity": "regression",
+    "exp": "regression",
+}
 
 
 class Loss(Choice):
@@ -24,14 +30,16 @@ class Loss(Choice):
     int64 class numbers for classification, else (K, O, B). The losses are unreduced: the caller weighs the
     rows, reduces over them and sums over members.
 
-    A subclass that defines only `__call__` gets its gradient from autograd.
+    A subclass that defines only `__call__` (and `link`, if not "identity") gets its gradient from autograd.
 
     Attributes
     ----------
     tasks : frozenset of {"classification", "multilabel", "regression"}
-        What the loss can be used for.
+        What the loss can be used for; by default what the link is for: "softmax" for classification, "sigmoid"
+        for multilabel targets, "identity" and "exp" for regression.
     scales_target : bool
-        Whether a regression target is standardised before this loss sees it.
+        Whether a regression target is standardised before this loss sees it; by default where the link is
+        "identity".
     link : {"identity", "softmax", "sigmoid", "exp"}
         What `predict` applies; members' predictions are averaged behind it.
     smooths : bool
@@ -41,9 +49,6 @@ class Loss(Choice):
     Examples
     --------
     >>> class LogCosh(Loss):
-    ...     tasks = frozenset({"regression"})
-    ...     scales_target = True
-    ...
     ...     def __call__(self, output, target):
     ...         return (output - target).cosh().log().mean(1)
     >>> output, target = torch.tensor([[[0.0, 100.0, 0.0]]]), torch.tensor([[[0.0, 20.0, 0.0]]])
@@ -54,12 +59,12 @@ class Loss(Choice):
     @property
     def tasks(self) -> frozenset[str]:
         """What the loss can be used for; a class attribute in most subclasses."""
-        raise NotImplementedError
+        return frozenset({_TASKS[self.link]})
 
     @property
     def scales_target(self) -> bool:
         """Whether a regression target is standardised before this loss sees it."""
-        return False
+        return self.link == "identity"
 
     smooths: ClassVar[bool] = False
     link: Link = "identity"
@@ -76,13 +81,13 @@ class Loss(Choice):
         -------
         Tensor of shape (K, B)
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(output, target)")
 
     def gradient(self, output: Tensor, target: Tensor) -> Tensor:
         """Derivative of each row's loss with respect to its outputs, of shape (K, O, B)."""
-        with torch.enable_grad():
-            leaf = output.detach().requires_grad_()
-            (result,) = torch.autograd.grad(self(leaf, target).sum(), leaf)
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = _ordinary(output).detach().requires_grad_()
+            (result,) = torch.autograd.grad(self(leaf, _ordinary(target)).sum(), leaf)
         return result
 
     def value_and_gradient(self, output: Tensor, target: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,8 +104,13 @@ class Loss(Choice):
         -------
         value : Tensor of shape (K, B)
         out : Tensor of shape (K, O, B)
+
+        Raises
+        ------
+        ValueError
+            If `__call__` gives another shape.
         """
-        value = self(output, target)
+        value = _per_row(self(output, target), output, self)
         return value, out.copy_(self.gradient(output, target))
 
     def predict(self, output: Tensor) -> Tensor:
@@ -123,6 +133,34 @@ class Loss(Choice):
         ValueError
             With the range that is allowed.
         """
+
+
+def _ordinary(x: Tensor) -> Tensor:
+    """Something that autograd takes; it refuses tensors made in inference mode."""
+    return x.clone() if x.is_inference() else x
+
+
+def _per_row(value: Any, output: Tensor, source: object) -> Tensor:
+    """Return what a user's loss gave, if it is one number a row."""
+    expected = (output.shape[0], output.shape[2])
+    if isinstance(value, Tensor) and value.shape == expected:
+        return value
+    got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+    raise ValueError(
+        f"The loss must return one number a row, shape (K, B) = {expected}, got {got} from {source!r}."
+        f"{_advice(value, output, source)}"
+    )
+
+
+def _advice(value: Any, output: Tensor, source: object) -> str:
+    name = type(source).__name__
+    mean = f"the mean over outputs: lambda output, target: {name}(reduction='none')(output, target).mean(1)"
+    if isinstance(value, Tensor) and value.shape == output.shape:
+        mean = mean if isinstance(source, nn.Module) else "the mean over outputs, .mean(1)"
+        return f" For regression take {mean}."
+    if isinstance(source, nn.Module):
+        return f' Use {name}(reduction="none"), and for regression with it {mean}.'
+    return " Do not reduce over rows or members; for regression take the mean over outputs, .mean(1)."
 
 
 class FunctionLoss(Loss):
@@ -154,14 +192,5 @@ class FunctionLoss(Loss):
         self.function = function
         self.link = link
 
-    @property
-    def tasks(self) -> frozenset[str]:
-        task = {"softmax": "classification", "sigmoid": "multilabel"}.get(self.link, "regression")
-        return frozenset({task})
-
-    @property
-    def scales_target(self) -> bool:
-        return self.link == "identity"
-
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
-        return self.function(output, target)
+        return _per_row(self.function(output, target), output, self.function)

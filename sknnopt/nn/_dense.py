@@ -51,7 +51,8 @@ class Dense:
     def forward(self, x: Rows, step: Pass) -> Rows:
         """Return W x + b."""
         if x.view is not self._x:
-            self._x, self._x_transposed = x.view, x.view.transpose(1, 2)
+            self._x = x.view
+            self._x_transposed = x.flat if x.flat.ndim == 3 else x.view.transpose(1, 2)
         self._multiply(self._weight, x.view, self._out.view)
         self._out.view.add_(self._bias)
         return self._out

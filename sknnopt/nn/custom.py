@@ -2,11 +2,13 @@
 
 import copy
 import inspect
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from sknnopt._choices import Choice
 from sknnopt._random import MemberRandom
@@ -23,7 +25,8 @@ class Module(Choice):
     Parameters
     ----------
     factory : callable
-        Returns the ``nn.Module``. Called with ``n_inputs`` and ``n_outputs`` where it takes them.
+        Returns the ``nn.Module``. Called with ``n_inputs`` and ``n_outputs`` where it takes them; where it requires
+        two arguments of other names, or takes ``*args``, they are these two, in this order.
     **parameters
         Its other keyword arguments, searchable as ``network__<name>``.
 
@@ -59,12 +62,25 @@ class Module(Choice):
     def build(self, n_inputs: int, n_outputs: int) -> nn.Module:
         """Return a new module."""
         sizes = {"n_inputs": n_inputs, "n_outputs": n_outputs}
-        if all(_takes(self.factory, name) for name in sizes):
-            return self.factory(**{**sizes, **self.parameters})
-        if not self.parameters and _required_positional(self.factory) == 2:
-            return self.factory(n_inputs, n_outputs)
-        taken = {name: value for name, value in sizes.items() if _takes(self.factory, name)}
-        return self.factory(**{**taken, **self.parameters})
+        args, kwargs = self._arguments(sizes)
+        module = self.factory(*args, **{**kwargs, **self.parameters})
+        if isinstance(module, nn.Module):
+            _refuse_lazy(module, n_inputs)
+        return module
+
+    def _arguments(self, sizes: Mapping[str, int]) -> tuple[list[int], dict[str, int]]:
+        known = _signature(self.factory)
+        required = [p for p in _required_positional(self.factory) if p.name not in self.parameters]
+        if len(required) == 2 and not all(name in known for name in sizes):
+            rest = {name: size for name, size in sizes.items() if name not in {p.name for p in required}}
+            left = iter(rest.values())
+            values = [(p, sizes[p.name] if p.name in sizes else next(left)) for p in required]
+            args = [value for p, value in values if p.kind is p.POSITIONAL_ONLY]
+            return args, {p.name: value for p, value in values if p.kind is not p.POSITIONAL_ONLY}
+        taken = {name: size for name, size in sizes.items() if _takes(self.factory, name)}
+        if not taken and not required and any(p.kind is p.VAR_POSITIONAL for p in known.values()):
+            return list(sizes.values()), {}
+        return [], taken
 
 
 def _signature(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
@@ -79,9 +95,42 @@ def _takes(factory: Callable[..., Any], name: str) -> bool:
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def _required_positional(factory: Callable[..., Any]) -> int:
+def _required_positional(factory: Callable[..., Any]) -> list[inspect.Parameter]:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in kinds and p.default is p.empty for p in _signature(factory).values())
+    return [p for p in _signature(factory).values() if p.kind in kinds and p.default is p.empty]
+
+
+_USE_A_FACTORY = (
+    "Use a factory that takes the sizes, such as network=lambda n_inputs, n_outputs: nn.Linear(n_inputs, n_outputs)."
+)
+
+
+def _refuse_lazy(module: nn.Module, n_inputs: int | None = None) -> None:
+    lazy = [name for name, p in (*module.named_parameters(), *module.named_buffers()) if is_lazy(p)]
+    if lazy:
+        given = "n_inputs" if n_inputs is None else f"n_inputs={n_inputs}"
+        raise ValueError(
+            f"The network {type(module).__name__} has lazy modules, whose shapes are not known yet: {', '.join(lazy)}."
+            f" It will be given {given} encoded inputs a row. {_USE_A_FACTORY}"
+        )
+
+
+def _refuse_untrainable(module: nn.Module) -> None:
+    frozen = sum(1 for _ in module.parameters())
+    why = (
+        f"All its {frozen} are frozen (requires_grad=False)."
+        if frozen
+        else "Layers must be attributes of the module, several of them in an nn.ModuleList."
+    )
+    raise ValueError(
+        f"The network {type(module).__name__} has no trainable parameters. {why} It must map n_inputs encoded inputs"
+        f" a row to scores. {_USE_A_FACTORY}"
+    )
+
+
+def _is_about_shapes(error: RuntimeError) -> bool:
+    words = re.search(r"mat1|shape|size|channels|dimension|elements", str(error))
+    return words is not None and "dtype" not in str(error) and not isinstance(error, torch.OutOfMemoryError)
 
 
 class CustomNetwork:
@@ -92,6 +141,11 @@ class CustomNetwork:
     module : nn.Module
         Takes encoded rows (B, F) and returns scores (B, O) or, for one output, (B,). Trained itself, not a copy.
     n_outputs : int
+
+    Raises
+    ------
+    ValueError
+        For a module with lazy parameters, or without trainable ones.
     """
 
     stackable = False
@@ -99,7 +153,10 @@ class CustomNetwork:
     def __init__(self, module: nn.Module, n_outputs: int) -> None:
         self._module = module
         self.n_outputs = n_outputs
+        _refuse_lazy(module)
         trained = [(name, tuple(p.shape)) for name, p in module.named_parameters() if p.requires_grad]
+        if not trained:
+            _refuse_untrainable(module)
         self.layout = Layout(
             [(name, shape) for name, shape in trained if len(shape) >= 2],
             [(name, shape) for name, shape in trained if len(shape) < 2],
@@ -167,16 +224,31 @@ class BoundModule:
         self._statistics = statistics
         self._gradients = gradients
         self._scores: Tensor | None = None
+        self._ran = False
 
     def forward(self, x: Tensor, step: Pass) -> Rows:
         """Return the module's scores as (1, O, B)."""
         self._module.train(step.training)
         low = torch.autocast(x.device.type, self._products, enabled=self._products is not None and step.training)
         with torch.set_grad_enabled(step.training), low:
-            scores = self._checked(self._module(x[0]), len(x[0])).to(x.dtype)
+            scores = self._checked(self._run(x[0]), len(x[0])).to(x.dtype)
         self._scores = scores if step.training else None
         view = scores.detach().T.unsqueeze(0)
         return Rows(view, view)
+
+    def _run(self, rows: Tensor) -> Any:
+        try:
+            scores = self._module(rows)
+        except RuntimeError as error:
+            if self._ran or not _is_about_shapes(error):
+                raise
+            n_inputs = ", ".join(map(str, rows.shape[1:]))
+            raise ValueError(
+                f"The network {type(self._module).__name__} does not fit its rows: it is given n_inputs={n_inputs}"
+                f" encoded inputs a row, shape {tuple(rows.shape)}, and torch says: {error}. {_USE_A_FACTORY}"
+            ) from error
+        self._ran = True
+        return scores
 
     def _checked(self, scores: Any, rows: int) -> Tensor:
         if isinstance(scores, Tensor) and scores.shape == (rows,) and self._n_outputs == 1:

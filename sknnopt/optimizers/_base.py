@@ -72,11 +72,11 @@ class Optimizer(Choice):
         dict of str to ndarray of float64, shape (T,)
             With bias corrections folded in.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define coefficients(step, learning_rate)")
 
     def init(self, parameters: Tensor) -> dict[str, Tensor]:
         """State before the first step, each tensor of the parameters' shape (K, P)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define init(parameters)")
 
     def update(
         self,
@@ -98,7 +98,7 @@ class Optimizer(Choice):
         hyper : mapping of str to Tensor of shape (K, 1)
             This step's `coefficients` of every member.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define update(gradients, state, parameters, hyper)")
 
 
 def zeros(parameters: Tensor, *names: str) -> dict[str, Tensor]:

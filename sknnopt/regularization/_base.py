@@ -19,6 +19,9 @@ Hyper = Mapping[str, Tensor]
 class Regularizer(Choice):
     """Base of the penalties; one implements any of `penalty`, `gradient`, `proximal` and `project`.
 
+    What a subclass defines is called. One that defines `penalty`, but neither `gradient` nor `proximal`, gets
+    its gradient from autograd.
+
     Two of them add up, ``L1(strength=1e-4) + L2(strength=1e-3)``.
 
     Attributes
@@ -28,6 +31,13 @@ class Regularizer(Choice):
 
     Examples
     --------
+    >>> class Cubes(Regularizer):
+    ...     def penalty(self, parameters, hyper):
+    ...         return parameters.abs().pow(3).sum(1)
+    >>> out = torch.zeros(1, 2)
+    >>> Cubes().gradient(torch.tensor([[1.0, -2.0]]), {}, out)
+    >>> out
+    tensor([[  3., -12.]])
     >>> from sknnopt.regularization import L1, L2
     >>> L1() + L2()
     Sum(terms=(L1(), L2()))
@@ -35,23 +45,27 @@ class Regularizer(Choice):
 
     @property
     def has_gradient(self) -> bool:
-        """Whether `gradient` does anything; a class attribute in most subclasses."""
-        return False
+        """Whether `gradient` does anything."""
+        by_autograd = self._defines("penalty") and not self._defines("proximal")
+        return self._defines("gradient") or by_autograd
 
     @property
     def has_proximal(self) -> bool:
         """Whether `proximal` does anything."""
-        return False
+        return self._defines("proximal")
 
     @property
     def has_project(self) -> bool:
         """Whether `project` does anything."""
-        return False
+        return self._defines("project")
 
     @property
     def has_forward(self) -> bool:
         """Whether the term acts on activations instead of weights; none so far does."""
         return False
+
+    def _defines(self, method: str) -> bool:
+        return getattr(type(self), method) is not getattr(Regularizer, method)
 
     def __add__(self, other: Regularizer) -> Sum:
         if not isinstance(other, Regularizer):
@@ -59,19 +73,38 @@ class Regularizer(Choice):
         return Sum(terms=(*_flat(self), *_flat(other)))
 
     def structure(self) -> tuple[Any, ...]:
-        """What members must have in common to share a cohort."""
-        return (type(self),)
+        """What members must have in common to share a cohort: without `strengths`, all parameters."""
+        if self._defines("strengths"):
+            return (type(self),)
+        own = (type(self), *self.get_params(deep=False).items())
+        try:
+            hash(own)
+        except TypeError:
+            return (type(self), id(self))
+        return own
 
     def strengths(self) -> dict[str, float]:
         """The numbers that may differ between members."""
-        raise NotImplementedError
+        return {}
 
     def penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
-        """What is added to each member's loss, of shape (K,); for the record, not for training."""
+        """What is added to each member's loss, of shape (K,); trained on where nothing else is defined."""
         return parameters.new_zeros(len(parameters))
 
     def gradient(self, parameters: Tensor, hyper: Hyper, out: Tensor) -> None:
         """Add the penalty's gradient to `out`, of shape (K, P)."""
+        if not self.has_gradient:
+            return
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = parameters.detach().clone().requires_grad_()
+            value = self.penalty(leaf, {name: x.clone() for name, x in hyper.items()})
+            if value.shape != (len(parameters),):
+                raise ValueError(
+                    f"The penalty must return one number a member, shape (K,) = ({len(parameters)},), got shape"
+                    f" {tuple(value.shape)} from {self!r}: reduce over the last axis only, .sum(1)."
+                )
+            (result,) = torch.autograd.grad(value.sum(), leaf)
+        out.add_(result)
 
     def proximal(self, parameters: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
         """Replace the parameters, after a step, by their proximal point; `learning_rate` is (K, 1)."""

@@ -46,7 +46,6 @@ class L1(Regularizer):
     tensor([[2., 0., 0.]])
     """
 
-    has_proximal = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"strength": [Interval(Real, 0, None, closed="left")]}
 
     def __init__(self, strength: float = 1e-4) -> None:
@@ -83,7 +82,6 @@ class L2(Regularizer):
     tensor([25.])
     """
 
-    has_gradient = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"strength": [Interval(Real, 0, None, closed="left")]}
 
     def __init__(self, strength: float = 1e-4) -> None:
@@ -121,8 +119,6 @@ class ElasticNet(Regularizer):
     {'l1': 0.25, 'l2': 0.75}
     """
 
-    has_gradient = True
-    has_proximal = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "strength": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],

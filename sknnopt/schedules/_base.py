@@ -55,11 +55,11 @@ class Schedule(Choice):
         ndarray of float64
             Of the same shape, each at least zero.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(progress)")
 
     def final_factor(self) -> float:
         """The factor at progress 1."""
-        return float(self(np.ones(1))[0])
+        return float(_factors(self, np.ones(1))[0])
 
 
 class FunctionSchedule(Schedule):
@@ -82,7 +82,11 @@ class FunctionSchedule(Schedule):
         self.function = function
 
     def __call__(self, progress: np.ndarray) -> np.ndarray:
-        return np.vectorize(self.function, otypes=[np.float64])(progress)
+        values = np.vectorize(self.function, otypes=[object])(progress)
+        try:
+            return values.astype(np.float64)
+        except (TypeError, ValueError):
+            raise _refusal(self, f"{values.flat[0]!r}") from None
 
 
 def passed(progress: np.ndarray, position: float | np.ndarray) -> np.ndarray:
@@ -94,6 +98,28 @@ def passed(progress: np.ndarray, position: float | np.ndarray) -> np.ndarray:
     array([False,  True])
     """
     return progress >= np.asarray(position) - _ROUNDING
+
+
+def _factors(schedule: Schedule, progress: np.ndarray) -> np.ndarray:
+    """What a schedule, which may be the user's, returns, checked."""
+    given = schedule(progress)
+    try:
+        factors = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise _refusal(schedule, repr(given)) from None
+    if given is None or factors.shape != progress.shape:
+        raise _refusal(schedule, "None" if given is None else f"shape {factors.shape} for shape {progress.shape}")
+    bad = ~((factors > -_ROUNDING) & (factors < np.inf))
+    if bad.any():
+        raise _refusal(schedule, f"{factors[bad][0]} at progress {progress[bad][0]}")
+    return np.maximum(factors, 0.0)
+
+
+def _refusal(schedule: Schedule, got: str) -> ValueError:
+    return ValueError(
+        f"The schedule {schedule!r} must return one factor of the learning rate for each progress, a finite number"
+        f" of at least 0. Got {got}."
+    )
 
 
 def with_warmup(schedule: Schedule, warmup: float, progress: np.ndarray, *, step: float | None = None) -> np.ndarray:
@@ -118,6 +144,11 @@ def with_warmup(schedule: Schedule, warmup: float, progress: np.ndarray, *, step
     -------
     ndarray of float64, shape (T,)
 
+    Raises
+    ------
+    ValueError
+        If the schedule returns anything but finite, non-negative factors, one for each progress.
+
     Examples
     --------
     >>> from sknnopt.schedules import Linear
@@ -125,11 +156,11 @@ def with_warmup(schedule: Schedule, warmup: float, progress: np.ndarray, *, step
     array([0.25, 0.5 , 0.75, 1.  , 1.  , 0.75, 0.5 , 0.25])
     """
     if warmup <= 0:
-        return schedule(progress)
+        return _factors(schedule, progress)
     if step is None:
         step = float(progress[1] - progress[0]) if len(progress) > 1 else warmup / 100
-    rise = np.minimum((progress + step) / warmup, 1.0) * schedule(np.zeros(1))
+    rise = np.minimum((progress + step) / warmup, 1.0) * _factors(schedule, np.zeros(1))
     if warmup >= 1:
         return rise
     rest = np.clip((progress - warmup) / (1.0 - warmup), 0.0, 1.0)
-    return np.where(passed(progress, warmup), schedule(rest), rise)
+    return np.where(passed(progress, warmup), _factors(schedule, rest), rise)
