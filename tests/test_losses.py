@@ -237,7 +237,7 @@ def test_bad_values_are_refused(loss):
     ("function", "task", "message"),
     [
         (nn.CrossEntropyLoss(), "classification", r"got shape \(\) .* Use CrossEntropyLoss\(reduction=\"none\"\)"),
-        (nn.MSELoss(), "regression", r"got shape \(\) .* MSELoss\(reduction=\"none\"\), .*mean over outputs.*mean\(1\)"),
+        (nn.MSELoss(), "regression", r"got shape \(\) .* MSELoss\(reduction=\"none\"\), .*mean over outputs"),
         (nn.MSELoss(reduction="none"), "regression", r"got shape \(3, 5, 37\) .*mean over outputs.*mean\(1\)"),
         (lambda o, t: (o - t).square(), "regression", r"got shape \(3, 5, 37\) .*mean over outputs, \.mean\(1\)"),
         (lambda o, t: (o - t).square().mean((0, 1)), "regression", r"got shape \(37,\) .* Do not reduce over rows"),

@@ -699,7 +699,7 @@ def test_lazy_modules_are_refused():
     with pytest.raises(ValueError, match=r"lazy modules, .*: 0\.weight, 0\.bias\. .* Use a factory"):
         CustomNetwork(nn.Sequential(nn.LazyLinear(3)), 3)
     with pytest.raises(ValueError, match=r"given n_inputs=4 encoded inputs a row\. Use a factory"):
-        Module(lambda n_outputs: nn.LazyLinear(n_outputs)).build(4, 3)
+        Module(lambda n_outputs: nn.Sequential(nn.LazyLinear(n_outputs))).build(4, 3)
 
 
 def test_modules_without_anything_to_train_are_refused():
@@ -784,7 +784,7 @@ BUILDS = {
     "other names, any keyword": (Module(rest, depth=2), (4, 8, 2, 3)),
     "one other name": (Module(lambda n_outputs, rows: Net(rows, n_outputs)), (4, 8, 1, 3)),
     "by position only": (Module(lambda a, b, /, w=8: Net(a, b, w), w=5), (4, 5, 1, 3)),
-    "any position": (Module(lambda *args: Net(*args)), (4, 8, 1, 3)),
+    "any position": (Module(lambda *args: Net(*args, 7)), (4, 7, 1, 3)),
     "any position, width": (Module(lambda *args, width: Net(*args, width), width=5), (4, 5, 1, 3)),
     "a size of one's own": (Module(Net, n_inputs=11), (11, 8, 1, 3)),
 }

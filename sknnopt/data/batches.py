@@ -55,19 +55,14 @@ def n_batches(n_rows: int, batch_rows: int) -> int:
     return -(-n_rows // batch_rows)
 
 
-def epoch_batches(order: np.ndarray, batch_rows: int, count: int, *, pad: bool) -> tuple[Tensor, ...]:
-    """Cut an epoch's order of rows into `count` batches of row indices, int64.
-
-    The last batch takes what is left; with `pad` it is filled up to `batch_rows` with the first row.
+def epoch_order(order: np.ndarray, length: int) -> Tensor:
+    """Return an epoch's order of rows, int64, filled up to `length` with the first row.
 
     Examples
     --------
-    >>> epoch_batches(np.array([4, 0, 2]), 2, 2, pad=True)
-    (tensor([4, 0]), tensor([2, 4]))
-    >>> epoch_batches(np.array([4, 0, 2]), 2, 1, pad=False)
-    (tensor([4, 0, 2]),)
+    >>> epoch_order(np.array([4, 0, 2]), 4)
+    tensor([4, 0, 2, 4])
     """
-    if pad:
-        order = np.concatenate([order, np.full(count * batch_rows - len(order), order[0])])
-    sizes = [batch_rows] * (count - 1)
-    return torch.split(torch.from_numpy(order), [*sizes, len(order) - sum(sizes)])
+    if length > len(order):
+        order = np.concatenate([order, np.full(length - len(order), order[0])])
+    return torch.from_numpy(order)

@@ -135,14 +135,14 @@ class Cohort:
     def _train_epoch(self) -> tuple[Tensor, Tensor, list[float]]:
         """Run the epoch's steps; return each member's summed loss (K,), last gradient norm (K,) and last rate."""
         hyper = HyperTable(self.members, **self._options)
-        batches = [member.epoch() for member in self.members]
+        orders = [member.epoch() for member in self.members]
         norms = torch.zeros(len(self.members), **self._options)
         everyone, fewest = len(self.members), self.members[-1].batches
         for t in range(self.members[0].batches):
             k = everyone if t < fewest else sum(member.batches > t for member in self.members)
             rows = self.members[0].batch_sizes[t]
-            inputs, target = self._feed.batch(batches, t, k, rows)
-            weights = self._weights.batch(batches, t, k, rows)
+            inputs, target = self._feed.batch(orders, t, k, rows)
+            weights = self._weights.batch(orders, t, k, rows)
             numbers = hyper.load(t) if k == everyone else {n: v[:k] for n, v in hyper.load(t).items()}
             norm = norms[:k] if t + 1 >= fewest else None
             self._step(k, rows).run(inputs, target, numbers, weights, norm)

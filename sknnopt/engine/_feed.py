@@ -44,21 +44,22 @@ class Feed:
         self._parts: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
 
     def batch(
-        self, batches: Sequence[Sequence[Tensor]], t: int, members: int, size: int
+        self, orders: Sequence[Tensor], t: int, members: int, size: int
     ) -> tuple[Tensor, Tensor]:
         """Return inputs (K, B, ...) and targets, (K, B) or (K, O, B), of batch `t` of the first `members` members.
 
         Parameters
         ----------
-        batches : sequence of K sequences of tensors (B,)
-            Each member's batches of the epoch. Successive calls go through them in order.
+        orders : sequence of K tensors (T * B,)
+            Each member's rows of the epoch. Successive calls go through them in order.
         t, members, size : int
             B, `size`, counts padding.
         """
         place = t % self.ahead
         if place == 0:
-            for k, own in enumerate(batches[:members]):
-                self._gather(k, own[t : t + self.ahead])
+            first, count = t * self._rows, size if self.ahead == 1 else self.ahead * self._rows
+            for k, order in enumerate(orders[:members]):
+                self._gather(k, order[first : first + count])
         part = self._parts.get((place, members, size))
         if part is None:
             rows = slice(place * self._rows, place * self._rows + size)
@@ -66,7 +67,6 @@ class Feed:
             self._parts[place, members, size] = part
         return part
 
-    def _gather(self, k: int, batches: Sequence[Tensor]) -> None:
-        index = batches[0] if len(batches) == 1 else torch.cat(tuple(batches))
+    def _gather(self, k: int, index: Tensor) -> None:
         self._tables[k].gather(index, self._inputs[k][: len(index)])
         self._tables[k].gather_target(index, self._targets[k][..., : len(index)])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sknnopt._random import MemberRandom
-from sknnopt.data.batches import epoch_batches, n_batches
+from sknnopt.data.batches import epoch_order, n_batches
 from sknnopt.engine.job import Job
 from sknnopt.nn import load_member
 from sknnopt.schedules import Plateau, with_warmup
@@ -70,11 +70,10 @@ class Member:
         last = self.batch_rows if job.network.stackable else len(job.rows) - (self.batches - 1) * self.batch_rows
         self.batch_sizes = [self.batch_rows] * (self.batches - 1) + [last]
 
-    def epoch(self) -> tuple[Tensor, ...]:
-        """Return the coming epoch's batches of row indices, drawn from the member's own stream."""
+    def epoch(self) -> Tensor:
+        """Return the coming epoch's order of rows, padding included, drawn from the member's own stream."""
         order = self.job.rows[self.random.permutation(len(self.job.rows))]
-        batches = epoch_batches(order, self.batch_rows, self.batches, pad=self.job.network.stackable)
-        return tuple(batch.to(self.job.device) for batch in batches)
+        return epoch_order(order, sum(self.batch_sizes)).to(self.job.device)
 
     def learning_rates(self) -> np.ndarray:
         """Return the learning rate of each step of the coming epoch, float64."""

@@ -55,14 +55,15 @@ class RowWeights:
         rows = torch.from_numpy(member.job.rows).to(weight.device)
         return (weight / weight[rows].mean()).to(self._dtype)
 
-    def batch(self, batches: Sequence[Sequence[Tensor]], t: int, members: int, size: int) -> BatchWeights:
+    def batch(self, orders: Sequence[Tensor], t: int, members: int, size: int) -> BatchWeights:
         """Return the weights of the rows of batch ``t`` of the first members, ``size`` rows each with padding."""
         weights = self._full.get((members, size)) if t < self._full_batches else None
         if weights is None:
             weights = self._weigh(t, members, size)
         if self._own is None:
             return weights
-        index = [own[t] for own in batches[:members]]
+        first = t * self._batch_rows
+        index = [order[first : first + size] for order in orders[:members]]
         own = torch.stack([weight.index_select(0, i) for weight, i in zip(self._own, index, strict=False)])
         return weights._replace(rows=weights.rows * own.unsqueeze(1), epoch=weights.epoch * own)
 
