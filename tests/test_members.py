@@ -50,7 +50,7 @@ def test_average_of_the_members_means(loss):
     rows = torch.from_numpy(reg.preprocessor_.transform(X))
     with torch.no_grad():
         each = np.array([member(rows).double().numpy()[:, 0] for member in reg.module_.members])
-    means = np.exp(each) if loss == "poisson" else each * y.std() + y.mean()
+    means = np.exp(each) * y.mean() if loss == "poisson" else each * y.std() + y.mean()
     assert_allclose(reg.predict(X), means.mean(axis=0), rtol=1e-4)
 
 

@@ -43,9 +43,7 @@ class Feed:
         self._targets = self._all_targets.unbind(0)
         self._parts: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
 
-    def batch(
-        self, orders: Sequence[Tensor], t: int, members: int, size: int
-    ) -> tuple[Tensor, Tensor]:
+    def batch(self, orders: Sequence[Tensor], t: int, members: int, size: int) -> tuple[Tensor, Tensor]:
         """Return inputs (K, B, ...) and targets, (K, B) or (K, O, B), of batch `t` of the first `members` members.
 
         Parameters

@@ -49,6 +49,8 @@ def check_held_out(X: Any, y: Any, sample_weight: Any) -> None:
 
 def as_two_dimensional(X: Any, *, allow_nd: bool = False) -> Any:
     """Return `X`, as an array if it only converts to one; raise sklearn's own error if it is no table."""
+    if hasattr(X, "collect"):
+        raise TypeError(f"X is a {type(X).__name__}, whose rows are not there yet; pass X.collect().")
     X = as_array(X)
     shape = X.shape if hasattr(X, "shape") else np.shape(np.asarray(X, dtype=object))
     if len(shape) > 2 and not allow_nd:

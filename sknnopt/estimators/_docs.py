@@ -109,7 +109,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         The fitted network in eval mode, from encoded rows to scores.
     net_ : skorch net
         A fitted skorch net that holds `module_` and the history. It speaks the network's language: encoded rows in,
-        probabilities of encoded classes or standardised targets out."""
+        probabilities of encoded classes or scaled targets (`target_`) out."""
 
 _CLASSIFIER = {
     "loss": "cross entropy",

@@ -174,7 +174,7 @@ class FunctionLoss(Loss):
     link : {"identity", "softmax", "sigmoid", "exp"}, default="identity"
         What turns outputs into predictions, and with it the task: "softmax" is for classification, "sigmoid"
         for multilabel targets, "identity" for regression on a standardised target, "exp" for regression on
-        the target as it is.
+        the target divided by its mean.
 
     Examples
     --------

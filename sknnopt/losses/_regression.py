@@ -108,7 +108,8 @@ class Huber(_RegressionLoss):
 class Poisson(_RegressionLoss):
     """Poisson loss, ``mean_o exp(output_o) - target_o output_o``; it predicts ``exp(output)``.
 
-    For counts and rates; the target is taken as it is, non-negative and not standardised.
+    For counts and rates; the target must not be negative and is divided by its mean, which the loss does not mind:
+    in other units it has the same minimum.
 
     References
     ----------
