@@ -43,7 +43,7 @@ class Initializer(Choice):
 
     def draw(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
         """Fill a contiguous tensor of shape (n_outputs, n_inputs) on the generator's device."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define draw(weight, generator, gain)")
 
 
 class FunctionInitializer(Initializer):
