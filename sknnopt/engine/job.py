@@ -155,8 +155,6 @@ class Result:
         Index into `history` of the epoch whose weights these are, -1 if none finished.
     diverged : int or None
         The epoch in which the loss or the weights stopped being finite.
-    error : exception or None
-        What went wrong for this member alone.
     """
 
     parameters: Tensor
@@ -165,4 +163,3 @@ class Result:
     best_epoch: int = -1
     diverged: int | None = None
     progress: Progress | None = None
-    error: BaseException | None = None

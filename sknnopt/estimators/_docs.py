@@ -13,7 +13,8 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     network : {"mlp"}, nn.Module, callable or Module, default="mlp"
         The built-in multilayer perceptron, or a module (class, instance or factory ``(n_inputs, n_outputs)``) from
         encoded rows (B, F) to scores (B, O), which torch's autograd trains. ``Module(MyNet, width=64)`` is swept as
-        ``network__width``. An instance is copied, and training starts from its weights.
+        ``network__width``. An instance is copied, and training starts from its weights. `hidden_layer_sizes`,
+        `activation`, `normalization` and `dropout` shape the built-in network alone.
     hidden_layer_sizes : int or sequence of int, default=(128, 128)
         Units of each hidden layer of the built-in network.
     activation : str, Activation or callable, default="silu"
