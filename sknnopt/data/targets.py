@@ -125,8 +125,9 @@ def _check_labels(y: Any, *, warn: bool) -> Any:
     y = check_array(y, accept_sparse="csr", dtype=None, ensure_2d=False, ensure_all_finite=True, input_name="y")
     if y.dtype == object and any(label is None for label in y.ravel().tolist()):
         raise ValueError("Input y contains None.")
-    check_classification_targets(y)
     kind = type_of_target(y, input_name="y")
+    if kind not in ("binary", "multiclass", "multilabel-indicator"):
+        check_classification_targets(y)
     if kind == "multiclass-multioutput":
         raise ValueError(
             "Targets of several classes for each of several outputs (multiclass-multioutput) are not "
