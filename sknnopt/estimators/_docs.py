@@ -17,7 +17,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         `activation`, `normalization` and `dropout` shape the built-in network alone.
     hidden_layer_sizes : int or sequence of int, default=(128, 128)
         Units of each hidden layer of the built-in network.
-    activation : str, Activation or callable, default="silu"
+    activation : str, Activation or callable, default="{activation}"
         See :mod:`sknnopt.activations`.
     normalization : {"batch", "layer"} or None, default=None
         Normalisation before each activation.
@@ -114,6 +114,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
 
 _CLASSIFIER = {
     "loss": "cross entropy",
+    "activation": "silu",
     "dropout": "0.2",
     "smoothing": """label_smoothing : float or "auto", default="auto"
         Share in [0, 1) of each target that is spread over all classes. "auto" is 0.05 where the loss takes it.
@@ -128,6 +129,7 @@ _CLASSIFIER = {
 }
 _REGRESSOR = {
     "loss": "the squared error",
+    "activation": "relu",
     "dropout": "0.1",
     "smoothing": "",
     "class_weight": "",

@@ -49,7 +49,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         *,
         network: str | nn.Module | Callable[..., nn.Module] = "mlp",
         hidden_layer_sizes: int | Sequence[int] = (128, 128),
-        activation: str | Activation | Callable[..., Any] = "silu",
+        activation: str | Activation | Callable[..., Any] = "relu",
         normalization: str | None = None,
         dropout: float | Sequence[float] = 0.1,
         initializer: str | Initializer | Callable[..., Any] = "auto",
