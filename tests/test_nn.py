@@ -848,18 +848,18 @@ def fitted(
 
 def assert_rows_are_their_own(module, x, *, anywhere=True):
     """Alone, in other company, among fewer, and, where asked, elsewhere: always the same bits."""
-    everyone = predict_scores(module, x, CPU)
+    everyone = predict_scores(module, x)
     rng = np.random.default_rng(0)
     order = rng.permutation(x.shape[0])
     if anywhere:
-        np.testing.assert_array_equal(predict_scores(module, x[order], CPU), everyone[order])
+        np.testing.assert_array_equal(predict_scores(module, x[order]), everyone[order])
         for first, last in ((1, 2), (3, 36), (31, 33), (5, 100), (x.shape[0] - 1, x.shape[0])):
-            np.testing.assert_array_equal(predict_scores(module, x[first:last], CPU), everyone[first:last])
+            np.testing.assert_array_equal(predict_scores(module, x[first:last]), everyone[first:last])
     for last in (1, 2, 31, 32, 33, 100):
-        np.testing.assert_array_equal(predict_scores(module, x[:last], CPU), everyone[:last])
+        np.testing.assert_array_equal(predict_scores(module, x[:last]), everyone[:last])
     among_others = np.where((order % 2)[:, None] == 0, x, x[order])
     same = (among_others == x).all(1)
-    np.testing.assert_array_equal(predict_scores(module, among_others, CPU)[same], everyone[same])
+    np.testing.assert_array_equal(predict_scores(module, among_others)[same], everyone[same])
     return everyone
 
 
@@ -912,21 +912,19 @@ def test_sparse_rows_are_dense_rows():
     x = randn(90, F, dtype=torch.float32).numpy()
     x[x < 0.3] = 0
     module = fitted()
-    np.testing.assert_array_equal(
-        predict_scores(module, scipy.sparse.csr_matrix(x), CPU), predict_scores(module, x, CPU)
-    )
+    np.testing.assert_array_equal(predict_scores(module, scipy.sparse.csr_matrix(x)), predict_scores(module, x))
 
 
 def test_images_keep_their_shape():
     module = seeded(lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 4, 3))).eval()
     x = randn(70, 1, 4, 4).numpy()
     with torch.no_grad():
-        np.testing.assert_allclose(predict_scores(module, x, CPU), module(torch.from_numpy(x)).numpy(), rtol=1e-9)
+        np.testing.assert_allclose(predict_scores(module, x), module(torch.from_numpy(x)).numpy(), rtol=1e-9)
 
 
 def test_prediction_leaves_threads_and_gradients_alone():
     torch.set_num_threads(2)
-    predict_scores(fitted(), randn(3, F, dtype=torch.float32).numpy(), CPU)
+    predict_scores(fitted(), randn(3, F, dtype=torch.float32).numpy())
     assert torch.get_num_threads() == 2
     assert torch.is_grad_enabled()
 

@@ -17,6 +17,7 @@ from skorch.callbacks import EarlyStopping, EpochScoring, Freezer
 from torch import nn
 
 from sknnopt import NNClassifier, NNRegressor
+from sknnopt.regularization import L2, Regularizer
 
 IRIS = load_iris(return_X_y=True)
 DIABETES = load_diabetes(return_X_y=True)
@@ -151,6 +152,27 @@ class TestMessages:
     def test_categorical_features_need_preprocessing(self) -> None:
         with pytest.raises(ValueError, match="'categorical_features' parameter needs preprocessing='auto'"):
             NNClassifier(categorical_features=[0], preprocessing=None, **QUICK).fit(*IRIS)
+
+
+class Ridge(Regularizer):
+    """A user's penalty whose strength has a name that the engine might use itself."""
+
+    def __init__(self, clip: float = 1e-3) -> None:
+        self.clip = clip
+
+    def strengths(self) -> dict[str, float]:
+        return {"clip": self.clip}
+
+    def gradient(self, parameters: torch.Tensor, hyper: Any, out: torch.Tensor) -> None:
+        out.addcmul_(parameters, hyper["clip"])
+
+
+@pytest.mark.parametrize("clipping", [None, 0.1])
+def test_strengths_may_have_any_name(clipping: float | None) -> None:
+    settings = {**QUICK, "gradient_clipping": clipping}
+    own = NNClassifier(regularization=Ridge(), **settings).fit(*IRIS)
+    ours = NNClassifier(regularization=L2(1e-3), **settings).fit(*IRIS)
+    np.testing.assert_allclose(own.predict_proba(IRIS[0]), ours.predict_proba(IRIS[0]), atol=1e-6)
 
 
 def test_no_warning_on_plain_use() -> None:

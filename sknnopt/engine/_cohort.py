@@ -36,8 +36,8 @@ class Cohort:
     parameters, gradients : Tensor (K, P)
     buffers : Tensor (K, Q)
     optimizer_state : dict of str to Tensor (K, P)
-    constants : dict of str to Tensor (K, 1)
-        Numbers of each member that hold for all steps.
+    constants, strengths : dict of str to Tensor (K, 1)
+        Numbers of each member that hold for all steps, and those of its penalties.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -77,7 +77,7 @@ class Cohort:
         """Make what depends on who is in the cohort."""
         self._steps: dict[tuple[int, int], Step] = {}
         self._spaces: dict[int, Workspace] = {}
-        self.constants = self._constants()
+        self.constants, self.strengths = self._constants(), self._strengths()
         self._weights = RowWeights(self.members, **self._options)
         self._feed = Feed(self.members, **self._options)
         self._evaluator = None
@@ -98,9 +98,14 @@ class Cohort:
             columns["smoothing"] = [t.label_smoothing for t in techniques]
         if techniques[0].gradient_clipping is not None:
             columns["clip"] = [t.gradient_clipping or 0.0 for t in techniques]
-        if techniques[0].regularization is not None:
-            strengths = [t.regularization.strengths() for t in techniques if t.regularization is not None]
-            columns |= {name: [s[name] for s in strengths] for name in strengths[0]}
+        return self._columns(columns)
+
+    def _strengths(self) -> dict[str, Tensor]:
+        penalties = [member.job.techniques.regularization for member in self.members]
+        rows = [penalty.strengths() for penalty in penalties if penalty is not None]
+        return self._columns({name: [row[name] for row in rows] for name in rows[0]} if rows else {})
+
+    def _columns(self, columns: dict[str, list[float]]) -> dict[str, Tensor]:
         return {name: torch.tensor(column, **self._options).unsqueeze(1) for name, column in columns.items()}
 
     def train(self) -> list[Result]:

@@ -31,12 +31,16 @@ class Step:
         jobs = [member.job for member in cohort.members[:members]]
         job, space = jobs[0], space.narrow(members)
         self._loss, self._optimizer = job.techniques.loss, job.techniques.optimizer
-        self._regularization = job.techniques.regularization
+        penalty = job.techniques.regularization
+        self._gradient_penalty = penalty if penalty is not None and penalty.has_gradient else None
+        self._proximal_penalty = penalty if penalty is not None and penalty.has_proximal else None
+        self._projection = penalty if penalty is not None and penalty.has_project else None
         self._parameters = cohort.parameters[:members]
         self._gradients = cohort.gradients[:members]
         self._weights = self._parameters[:, : job.network.layout.weight_size]
         self._weight_gradients = self._gradients[:, : job.network.layout.weight_size]
         self._state = {name: value[:members] for name, value in cohort.optimizer_state.items()}
+        self._strengths = {name: value[:members] for name, value in cohort.strengths.items()}
         self._constants = {name: value[:members] for name, value in cohort.constants.items()}
         self._smoothing = {"smoothing": self._constants["smoothing"]} if "smoothing" in self._constants else {}
         self._network = job.network.bind(
@@ -79,9 +83,9 @@ class Step:
         self._update(hyper)
 
     def _update(self, hyper: Mapping[str, Tensor]) -> None:
-        regularization, weights = self._regularization, self._weights
-        if regularization is not None and regularization.has_gradient:
-            regularization.gradient(weights, self._constants, self._weight_gradients)
+        weights = self._weights
+        if self._gradient_penalty is not None:
+            self._gradient_penalty.gradient(weights, self._strengths, self._weight_gradients)
         if "clip" in self._constants:
             norm = row_norms(self._gradients).unsqueeze(1)
             self._gradients.mul_((self._constants["clip"] / (norm + 1e-6)).clamp_(max=1.0))
@@ -89,10 +93,10 @@ class Step:
             weights.mul_(1 - hyper[SHRINKAGE])
         self._optimizer.update(self._gradients, self._state, self._parameters, hyper)
         self._gradients.zero_()  # an optimizer may leave anything there; the padding between blocks must stay zero
-        if regularization is not None and regularization.has_proximal:
-            regularization.proximal(weights, self._constants, hyper["learning_rate"])
-        if regularization is not None and regularization.has_project:
-            regularization.project(weights, self._constants)
+        if self._proximal_penalty is not None:
+            self._proximal_penalty.proximal(weights, self._strengths, hyper["learning_rate"])
+        if self._projection is not None:
+            self._projection.project(weights, self._strengths)
 
     def sync(self) -> None:
         """Bring the flat buffers up to date."""

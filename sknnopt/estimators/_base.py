@@ -228,7 +228,7 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
         validate_data(self, X, reset=False, skip_check_array=True)
         dtype = PRECISIONS[self.precision].array
         inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
-        return predict_scores(self.module_, inputs, torch.device("cpu"))
+        return predict_scores(self.module_, inputs)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

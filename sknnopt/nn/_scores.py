@@ -21,16 +21,15 @@ TILES = 32
 """Tiles that go through a network at once."""
 
 
-def predict_scores(module: nn.Module, x: Any, device: torch.device) -> np.ndarray:
+def predict_scores(module: nn.Module, x: Any) -> np.ndarray:
     """Return the scores of encoded rows.
 
     Parameters
     ----------
     module : nn.Module
-        In eval mode, on `device`.
+        In eval mode, on the CPU.
     x : ndarray (n, ...) or CSR matrix (n, F)
         Encoded rows, of the module's dtype.
-    device : torch.device
 
     Returns
     -------
@@ -45,8 +44,8 @@ def predict_scores(module: nn.Module, x: Any, device: torch.device) -> np.ndarra
             part = part.toarray() if hasattr(part, "toarray") else part
             rows = np.zeros((-(-len(part) // tile) * tile, *part.shape[1:]), dtype=part.dtype)
             rows[: len(part)] = part
-            scores = forward(torch.from_numpy(rows).to(device))
-            parts.append(scores[: len(part)].cpu().numpy())
+            scores = forward(torch.from_numpy(rows))
+            parts.append(scores[: len(part)].numpy())
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 

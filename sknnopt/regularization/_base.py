@@ -26,7 +26,7 @@ class Regularizer(Choice):
 
     Attributes
     ----------
-    has_gradient, has_proximal, has_project, has_forward : bool
+    has_gradient, has_proximal, has_project : bool
         What the training loop must call.
 
     Examples
@@ -58,11 +58,6 @@ class Regularizer(Choice):
     def has_project(self) -> bool:
         """Whether `project` does anything."""
         return self._defines("project")
-
-    @property
-    def has_forward(self) -> bool:
-        """Whether the term acts on activations instead of weights; none so far does."""
-        return False
 
     def _defines(self, method: str) -> bool:
         return getattr(type(self), method) is not getattr(Regularizer, method)
@@ -179,10 +174,6 @@ class Sum(Regularizer):
     @property
     def has_project(self) -> bool:
         return any(term.has_project for term in self.terms)
-
-    @property
-    def has_forward(self) -> bool:
-        return any(term.has_forward for term in self.terms)
 
     def structure(self) -> tuple[Any, ...]:
         return (type(self), *(term.structure() for term in self.terms))
