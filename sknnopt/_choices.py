@@ -5,16 +5,14 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
-from sklearn.base import BaseEstimator
-
-from ._compat import InvalidParameterError, validate_parameter_constraints
+from ._compat import Estimator, InvalidParameterError
 
 __all__ = ["Choice", "resolve", "suggestion"]
 
 
-class Choice(BaseEstimator):
+class Choice(Estimator):
     """Base of every technique object: it clones, prints and sweeps like a scikit-learn estimator.
 
     A subclass stores its arguments unchanged and states their ranges in ``_parameter_constraints``,
@@ -32,8 +30,6 @@ class Choice(BaseEstimator):
 in the range [0.0, 1.0). Got 2 instead.
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
-
     def validate(self) -> None:
         """Check every parameter against its constraints.
 
@@ -42,9 +38,7 @@ in the range [0.0, 1.0). Got 2 instead.
         InvalidParameterError
             A ``ValueError`` with the parameter, the allowed values and the value received.
         """
-        validate_parameter_constraints(
-            self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
-        )
+        self._validate_params()
 
 
 C = TypeVar("C", bound=Choice)
@@ -92,7 +86,8 @@ def resolve(
     choice = _find(value, registry, base, wrap)
     if choice is None:
         raise InvalidParameterError(_refusal(value, registry, parameter, base, wrap is not None))
-    choice.validate()
+    if not isinstance(value, str):  # what a name stands for needs no check
+        choice.validate()
     return choice
 
 

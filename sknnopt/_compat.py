@@ -1,18 +1,104 @@
-"""Names that scikit-learn and skorch keep private, gathered in one place."""
+"""Names that scikit-learn, joblib and skorch keep private, gathered in one place."""
 
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+from joblib.parallel import FallbackToBackend
+from sklearn import config_context
+from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
     StrOptions,
+    make_constraint,
     validate_parameter_constraints,
 )
+from sklearn.utils.parallel import _FuncWrapper
 from sklearn.utils.validation import _check_feature_names_in, _check_sample_weight
 
 __all__ = [
+    "Estimator",
+    "FallbackToBackend",
     "Interval",
     "InvalidParameterError",
     "StrOptions",
     "_check_feature_names_in",
     "_check_sample_weight",
-    "validate_parameter_constraints",
+    "asked_by_ensemble",
+    "in_this_process",
 ]
+
+# What each class says of its parameters; weak, so that a class made in a function goes with its last instance.
+_names: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()
+_constraints: WeakKeyDictionary[type, dict[str, list[Any]]] = WeakKeyDictionary()
+
+
+class Estimator(BaseEstimator):
+    """scikit-learn's base class, but that each class's signature and constraints are read once, not at each call.
+
+    A fit asks for parameters a dozen times, and a search for those of every candidate.
+
+    Examples
+    --------
+    >>> class Ridge(Estimator):
+    ...     def __init__(self, alpha=1.0):
+    ...         self.alpha = alpha
+    >>> Ridge().get_params()
+    {'alpha': 1.0}
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        names: list[str] | None = _names.get(cls)
+        if names is None:
+            names = _names[cls] = super()._get_param_names()
+        return list(names)
+
+    def _validate_params(self) -> None:
+        """Check every parameter; what is wrong is said in scikit-learn's words."""
+        constraints = _constraints.get(type(self))
+        if constraints is None:
+            constraints = _constraints[type(self)] = _made(self._parameter_constraints)
+        params = self.get_params(deep=False)
+        for name, value in params.items():
+            if name in constraints and not any(one.is_satisfied_by(value) for one in constraints[name]):
+                validate_parameter_constraints(self._parameter_constraints, params, caller_name=type(self).__name__)
+
+
+def _made(constraints: dict[str, Any]) -> dict[str, list[Any]]:
+    return {
+        name: [make_constraint(one) for one in accepted]
+        for name, accepted in constraints.items()
+        if accepted != "no_validation"
+    }
+
+
+def in_this_process(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what scikit-learn's ``delayed`` has wrapped, with its configuration and without its warnings filters.
+
+    It sets the filters that were the caller's, which a worker process needs. Threads share them with the caller, and
+    setting and restoring them in several threads at once leaves them as nobody had them.
+    """
+    if not isinstance(function, _FuncWrapper) or not hasattr(function, "config"):
+        return function
+    if getattr(sys.flags, "context_aware_warnings", False):
+        return function
+    return partial(_configured, function.config, function.function)
+
+
+def _configured(config: dict[str, Any], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    with config_context(**config):
+        return function(*args, **kwargs)
+
+
+def asked_by_ensemble() -> bool:
+    """Return whether an ensemble of scikit-learn's asks, who would put its estimators into so many tasks."""
+    frame = sys._getframe()
+    while (back := frame.f_back) is not None and frame.f_code.co_name != "_partition_estimators":
+        frame = back
+    return frame.f_code.co_name == "_partition_estimators"

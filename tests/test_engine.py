@@ -97,7 +97,7 @@ def make_job(
         techniques,
         np.random.SeedSequence(seed),
         epochs,
-        CPU,
+        (CPU,),
         dtype,
         validation=validation,
         progress=progress,

@@ -148,7 +148,7 @@ def draw_job(rng, shared, table):
         techniques,
         np.random.SeedSequence(int(rng.integers(2**32))),
         int(rng.integers(2, 5)),
-        CPU,
+        (CPU,),
         shared["dtype"],
         validation=validation,
         keep_progress=bool(rng.random() < 0.5),

@@ -502,7 +502,7 @@ def trained(network, *, epochs=3, seed=0, dtype=DOUBLE, keep=False, **techniques
     table = Table(torch.from_numpy(rng.standard_normal((21, F))).to(dtype), torch.from_numpy(rng.integers(0, 3, 21)))
     techniques = replace(TRAINED, **techniques)
     rows, seed = np.arange(21), np.random.SeedSequence(seed)
-    return train([Job(network, table, rows, techniques, seed, epochs, CPU, dtype, keep_progress=keep)])[0]
+    return train([Job(network, table, rows, techniques, seed, epochs, (CPU,), dtype, keep_progress=keep)])[0]
 
 
 def padding(layout):

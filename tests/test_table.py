@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sknnopt.data import ClassTarget, TableEncoder, check_weights
 from sknnopt.data.categorical import MAX_CATEGORIES
-from sknnopt.data.numeric import CLIP, IQR_OF_NORMAL, weighted_quantiles
+from sknnopt.data.numeric import CLIP, IQR_OF_NORMAL, robust_statistics, table_statistics, weighted_quantiles
 from sknnopt.data.reading import read_table
 
 N = 101  # of the form 4k + 1, for which every definition of a quartile agrees
@@ -686,3 +686,30 @@ class Handing(ClassifierMixin, BaseEstimator):
 @parametrize_with_checks([Handing(), TableEncoder()])
 def test_sklearn_checks(estimator, check):
     check(estimator)
+
+
+STATISTICS_OF = {
+    "float64": np.random.default_rng(0).normal(size=(1001, 7)),
+    "ties": np.random.default_rng(1).integers(0, 3, (40, 5)).astype(np.float32),
+    "big int": np.random.default_rng(2).integers(-(2**62), 2**62, (100, 3)),
+    "uint64": np.random.default_rng(3).integers(0, 2**63, (50, 2)).astype(np.uint64),
+    "bool": np.random.default_rng(4).random((30, 4)) > 0.5,
+    "missing": np.where(np.random.default_rng(5).random((60, 4)) < 0.2, np.nan, 1.5 * np.arange(240.0).reshape(60, 4)),
+    "tiny": np.array([[0.0, -0.0, 1e308], [5e-324, 0.0, -1e308]]),
+    "one row": np.array([[1.0, 2.0]]),
+    "many rows": np.random.default_rng(6).normal(size=(70000, 2)),
+}
+
+
+@pytest.mark.parametrize("X", STATISTICS_OF.values(), ids=STATISTICS_OF.keys())
+def test_the_columns_of_a_table_are_as_each_by_itself(X):
+    rows = np.arange(len(X)) % 3 < 2
+    weights = np.arange(1.0, rows.sum() + 1)
+    assert table_statistics(X) == [robust_statistics(column) for column in X.T]
+    assert table_statistics(X, rows) == [robust_statistics(column[rows]) for column in X.T]
+    assert table_statistics(X, rows, weights) == [robust_statistics(column[rows], weights) for column in X.T]
+
+
+def test_an_infinite_value_in_a_table_is_an_error_of_its_own():
+    with pytest.raises(ValueError, match="Input X contains infinity or a value too large for dtype"):
+        table_statistics(np.array([[1.0, np.inf], [2.0, -np.inf]]))

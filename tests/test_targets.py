@@ -361,3 +361,22 @@ class Mean(RegressorMixin, BaseEstimator):
 @parametrize_with_checks([Mean()])
 def test_sklearn_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("weights", [None, np.array([1.0, 1.0, 0.0, 2.0])], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("y", LABELS.values(), ids=LABELS.keys())
+def test_fitting_and_encoding_at_once_is_the_same(y, weights):
+    target, at_once = ClassTarget().fit(y, weights), ClassTarget()
+    codes, expected = at_once.fit_encode(y, weights), target.encode(y, weights)
+    np.testing.assert_array_equal(codes, expected)
+    assert codes.dtype == expected.dtype
+    np.testing.assert_array_equal(at_once.classes_, target.classes_)
+    assert at_once.classes_.dtype == target.classes_.dtype
+    np.testing.assert_array_equal(at_once.encode(y, weights), expected)
+
+
+def test_fitting_and_encoding_at_once_with_given_classes():
+    assert ClassTarget().fit_encode(["b", "a"], classes=["c", "b", "a"]).tolist() == [1, 0]
+    with pytest.raises(ValueError, match="previously unseen labels"):
+        ClassTarget().fit_encode(["b", "d"], classes=["c", "b", "a"])
+    assert ClassTarget().fit_encode(np.array([[0, 1], [1, 1]])).dtype == np.float32

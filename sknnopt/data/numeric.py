@@ -1,12 +1,21 @@
 """Numbers made fit for a network: robust scaling, a smooth clip, and marks for what was missing."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IQR_OF_NORMAL", "Statistics", "check_finite", "robust_statistics", "scale", "weighted_quantiles"]
+__all__ = [
+    "IQR_OF_NORMAL",
+    "Statistics",
+    "check_finite",
+    "robust_statistics",
+    "scale",
+    "table_statistics",
+    "weighted_quantiles",
+]
 
 #: Distance of the quartiles of a standard normal variable: data scaled by it over their own quartiles'
 #: distance have, where normal, unit variance (as in ``RobustScaler(unit_variance=True)``).
@@ -17,6 +26,11 @@ CLIP = 3.0
 
 # From here on the smooth clip is CLIP in float32 and float64 alike, so nothing is lost by cutting.
 _FAR = 1e9
+
+_QUARTILES = (0.25, 0.5, 0.75)
+
+# Values looked at together in `table_statistics`: their copy stays in the processor's cache.
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -77,13 +91,67 @@ def robust_statistics(values: NDArray[Any], weights: NDArray[np.float64] | None 
     check_finite(np.array([low, high]), values.dtype)
     if low == high:
         return Statistics(low, 0.0, missing)
-    lower, center, upper = weighted_quantiles(present, (0.25, 0.5, 0.75), weights)
+    lower, center, upper = weighted_quantiles(present, _QUARTILES, weights)
+    return Statistics(center, _factor(low, high, lower, upper), missing)
+
+
+def _factor(low: float, high: float, lower: float, upper: float) -> float:
+    """The factor of a column from its ends and quartiles; 0 if it is constant."""
+    if low == high:
+        return 0.0
     half, factor = upper / 2 - lower / 2, IQR_OF_NORMAL / 2
     if half == 0:
         half, factor = high / 2 - low / 2, 1.0
-    with np.errstate(over="ignore", divide="ignore"):
-        factor = min(float(np.float64(factor) / half), np.finfo(np.float64).max)
-    return Statistics(center, factor, missing)
+    return min(factor / half, sys.float_info.max) if half else sys.float_info.max
+
+
+def table_statistics(
+    table: NDArray[Any], rows: NDArray[np.bool_] | None = None, weights: NDArray[np.float64] | None = None
+) -> list[Statistics]:
+    """`robust_statistics` of each column, to the bit, and faster where there are many columns of few rows.
+
+    Parameters
+    ----------
+    table : ndarray of shape (n_rows, n_columns)
+        Integers, bools or floats; NaN is missing.
+    rows : ndarray of bool of shape (n_rows,), default=None
+        The rows that count; all by default.
+    weights : ndarray, default=None
+        Positive weights of these.
+
+    Raises
+    ------
+    ValueError
+        If a value is infinite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table_statistics(np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0]]))[1]
+    Statistics(center=5.0, scale=0.0, missing=False)
+    """
+    out: list[Statistics] = []
+    step = max(1, _BLOCK // len(table))
+    for first in range(0, table.shape[1], step):
+        block = table[:, first : first + step]
+        out += _block_statistics(block.T if rows is None else block[rows].T, weights)
+    return out
+
+
+def _block_statistics(columns: NDArray[Any], weights: NDArray[np.float64] | None) -> list[Statistics]:
+    """Statistics of columns of shape (n_columns, n_rows)."""
+    values = np.array(columns, dtype=np.uint8 if columns.dtype.kind == "b" else None, order="C")
+    with np.errstate(over="ignore"):
+        ends = np.array([values.min(axis=1), values.max(axis=1)], dtype=np.float64)
+    if weights is not None or not np.isfinite(ends).all():
+        return [robust_statistics(column, weights) for column in values]
+    places = [_places(probability * values.shape[1]) for probability in _QUARTILES]
+    values.partition(sorted({place for pair in places for place in pair}), axis=1)
+    below, above = (values[:, list(side)].astype(np.float64) for side in zip(*places, strict=True))
+    return [
+        Statistics(low if low == high else center, _factor(low, high, lower, upper), missing=False)
+        for low, high, (lower, center, upper) in zip(*ends.tolist(), (below / 2 + above / 2).tolist(), strict=True)
+    ]
 
 
 def _present(

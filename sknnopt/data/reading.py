@@ -15,7 +15,7 @@ from sklearn.utils import check_array
 from .columns import ArrayColumn, Column
 from .frames import PandasColumn, PolarsColumn
 
-__all__ = ["Columns", "Table", "categorical_mask", "naming", "read_table"]
+__all__ = ["Columns", "Table", "categorical_mask", "is_plain", "naming", "read_table"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,17 @@ class Columns:
 Table: TypeAlias = NDArray[Any] | sparse.csr_array | Columns
 
 
+def is_plain(X: Any) -> bool:
+    """Whether a table is rows of numbers in a numpy array, whose kind, names and columns need no looking at.
+
+    Examples
+    --------
+    >>> is_plain(np.ones((2, 3))), is_plain(np.ones((0, 3))), is_plain([[1, 2]])
+    (True, False, False)
+    """
+    return type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "biuf" and X.size > 0
+
+
 def read_table(X: Any) -> Table:
     """The table as a two-dimensional array of numbers, a CSR matrix, or columns.
 
@@ -65,6 +76,9 @@ def read_table(X: Any) -> Table:
     >>> read_table([[1, "red"], [2, None]]).shape
     (2, 2)
     """
+    if is_plain(X):
+        plain: NDArray[Any] = X
+        return plain
     for library, column in (("pandas", PandasColumn), ("polars", PolarsColumn)):
         module = sys.modules.get(library)
         if module is not None and isinstance(X, module.DataFrame):

@@ -6,22 +6,22 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._compat import _check_feature_names_in
+from .._compat import Estimator, _check_feature_names_in
 from .categorical import Levels
 from .columns import ArrayColumn, Mask
 from .encoding import Encoding
 from .max_abs import fit_max_abs
-from .numeric import Statistics, robust_statistics
-from .reading import Columns, Table, categorical_mask, naming, read_table
+from .numeric import Statistics, robust_statistics, table_statistics
+from .reading import Columns, Table, categorical_mask, is_plain, naming, read_table
 from .weights import check_weights
 
 __all__ = ["TableEncoder"]
 
 
-class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Encode a raw table for a network.
 
     The encoding has first one column for each column of numbers, then a 0/1 column for each of those that
@@ -133,8 +133,7 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         ValueError
             If the table is empty, infinite, or not as wide as in `fit`; with sklearn's messages.
         """
-        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "fiub" and len(X) > 0
-        if plain and X.shape[1] == getattr(self, "n_features_in_", None) and not len(self.categorical_columns_):
+        if is_plain(X) and X.shape[1] == getattr(self, "n_features_in_", None) and not len(self.categorical_columns_):
             return self._encoding.array(X)
         check_is_fitted(self)
         table = read_table(X)
@@ -195,8 +194,7 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             largest, marked = fit_max_abs(table if rows is None else table[rows])
             statistics = [Statistics(0.0, 1 / one, mark) for one, mark in zip(largest, marked, strict=True)]
         else:
-            counted = (column if rows is None else column[rows] for column in table.T)
-            statistics = [robust_statistics(column, weights) for column in counted]
+            statistics = table_statistics(table, rows, weights)
         missing = [one.missing for one in statistics]
         self._untyped = [False] * len(missing)
         self._encoding = Encoding(missing, [], self.dtype, clip=not sparse.issparse(table))

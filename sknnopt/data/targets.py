@@ -11,6 +11,9 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 __all__ = ["ClassTarget", "RegressionTarget"]
 
+# Kinds of numpy data that are class labels whatever their values: bools, integers and strings.
+_PLAIN = "biuU"
+
 
 class ClassTarget:
     """Class labels as codes, or several labels a row as an indicator matrix.
@@ -56,14 +59,35 @@ class ClassTarget:
         ValueError
             If `y` has numbers that are not classes, several classes a row, NaN, or fewer than two classes.
         """
+        self._learn(_check_labels(y, warn=True), sample_weight, classes)
+        return self
+
+    def fit_encode(
+        self, y: Any, sample_weight: NDArray[np.float64] | None = None, *, classes: ArrayLike | None = None
+    ) -> NDArray[Any]:
+        """The same as ``fit(y, sample_weight, classes=classes).encode(y, sample_weight)``, with `y` looked at once."""
         y = _check_labels(y, warn=True)
+        codes = self._learn(y, sample_weight, classes)
+        return self._encode(y, sample_weight) if codes is None else codes
+
+    def _learn(
+        self, y: Any, sample_weight: NDArray[np.float64] | None, classes: ArrayLike | None
+    ) -> NDArray[Any] | None:
+        """Learn the classes of checked labels; return the codes if they come with it."""
         self._sparse = sparse.issparse(y)
         if y.ndim == 2:
             self.kind, self.n_outputs_ = "multilabel", y.shape[1]
             self.classes_ = np.arange(self.n_outputs_)
-            return self
-        counted = y if sample_weight is None else y[sample_weight > 0]
-        self._labels = LabelEncoder().fit(counted if classes is None else unique_labels(classes))
+            return None
+        codes, self._labels = None, LabelEncoder()
+        if classes is not None:
+            self._labels.fit(unique_labels(classes))
+        elif sample_weight is not None:
+            self._labels.fit(y[sample_weight > 0])
+        elif y.dtype.kind in _PLAIN:
+            self._labels.classes_, codes = np.unique(y, return_inverse=True)
+        else:
+            codes = self._labels.fit_transform(y)
         self.classes_ = self._labels.classes_
         self.n_outputs_ = len(self.classes_)
         self.kind = "binary" if self.n_outputs_ == 2 else "multiclass"
@@ -72,7 +96,7 @@ class ClassTarget:
                 "A classifier requires at least 2 classes; got 1 class"
                 + ("." if sample_weight is None else " in the rows with a sample_weight above zero.")
             )
-        return self
+        return None if codes is None else np.asarray(codes, dtype=np.int64)
 
     def encode(self, y: Any, sample_weight: NDArray[np.float64] | None = None) -> NDArray[Any]:
         """Codes, int64 of shape (n_rows,); for "multilabel" 0 and 1, float32 of shape (n_rows, n_labels).
@@ -94,6 +118,9 @@ class ClassTarget:
                 f"y has shape {y.shape}, but the targets seen in fit were {self.kind} with {self.n_outputs_} "
                 f"{'labels' if self.kind == 'multilabel' else 'classes'}."
             )
+        return self._encode(y, sample_weight)
+
+    def _encode(self, y: Any, sample_weight: NDArray[np.float64] | None) -> NDArray[Any]:
         if y.ndim == 2:
             return np.asarray(y.toarray() if sparse.issparse(y) else y, dtype=np.float32)
         if sample_weight is None:
@@ -125,6 +152,8 @@ def _check_labels(y: Any, *, warn: bool) -> Any:
     y = check_array(y, accept_sparse="csr", dtype=None, ensure_2d=False, ensure_all_finite=True, input_name="y")
     if y.dtype == object and any(label is None for label in y.ravel().tolist()):
         raise ValueError("Input y contains None.")
+    if y.ndim == 1 and y.dtype.kind in _PLAIN:
+        return y
     kind = type_of_target(y, input_name="y")
     if kind not in ("binary", "multiclass", "multilabel-indicator"):
         check_classification_targets(y)

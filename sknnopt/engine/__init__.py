@@ -1,14 +1,17 @@
 """The engine: jobs in, trained members out. It knows tensors, not estimators."""
 
 from sknnopt.engine._evaluate import CHUNK
+from sknnopt.engine.capacity import suitable_members
 from sknnopt.engine.job import Job, Observer, Progress, Result, Techniques, Validation
+from sknnopt.engine.meeting import Meeting, attend, current_meeting, share
 from sknnopt.engine.printer import Printer
 from sknnopt.engine.skorch_net import SkorchObserver, check_callbacks, make_net, record_epoch
-from sknnopt.engine.train import train
+from sknnopt.engine.train import train, train_together
 
 __all__ = [
     "CHUNK",
     "Job",
+    "Meeting",
     "Observer",
     "Printer",
     "Progress",
@@ -16,8 +19,13 @@ __all__ = [
     "SkorchObserver",
     "Techniques",
     "Validation",
+    "attend",
     "check_callbacks",
+    "current_meeting",
     "make_net",
     "record_epoch",
+    "share",
+    "suitable_members",
     "train",
+    "train_together",
 ]

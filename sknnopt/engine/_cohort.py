@@ -1,7 +1,7 @@
 """Members of equal shape, trained in lockstep."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,8 @@ class Cohort:
         self.buffers = torch.zeros((len(jobs), self._job.network.buffers.size), **self._options)
         self.optimizer_state = self._job.techniques.optimizer.init(self.parameters)
         for k, member in enumerate(self.members):
-            self._initialize(k, member)
+            with member.guard():
+                self._initialize(k, member)
         self._results: dict[int, Result] = {}
         self._bind()
         self._best = [self._snapshot(k) for k in range(len(self.members))]
@@ -108,39 +109,65 @@ class Cohort:
     def _columns(self, columns: dict[str, list[float]]) -> dict[str, Tensor]:
         return {name: torch.tensor(column, **self._options).unsqueeze(1) for name, column in columns.items()}
 
-    def train(self) -> list[Result]:
-        """Train every member to its end; results come in the order of the jobs."""
+    def train(self, after_epoch: Callable[[int], None] | None = None) -> list[Result]:
+        """Train every member to its end; results come in the order of the jobs.
+
+        What a member's own code raises ends that member alone, with the error in its result.
+
+        Parameters
+        ----------
+        after_epoch : callable or None
+            Called with the number of members that have trained an epoch; what it raises ends the cohort.
+        """
+        started = time.perf_counter()
         try:
             for k, member in enumerate(self.members):
-                member.watch(*self._views(k))
+                with member.guard():
+                    member.watch(*self._views(k))
             self._retire()
             while self.members:
-                self._epoch()
+                self._epoch(after_epoch)
                 self._retire()
         finally:
             for member in self._in_order:
-                member.unwatch()
-        return [self._results[id(member)] for member in self._in_order]
+                with member.guard():
+                    member.unwatch()
+        rest = time.perf_counter() - started - sum(member.seconds for member in self._in_order)
+        results = [self._results[id(member)] for member in self._in_order]
+        for member, result in zip(self._in_order, results, strict=True):
+            result.seconds = member.seconds + rest / len(results)
+        return results
 
-    def _epoch(self) -> None:
+    def _epoch(self, after_epoch: Callable[[int], None] | None) -> None:
         started = time.perf_counter()
         for member in self.members:
-            if member.job.observer is not None:
-                member.job.observer.epoch_begin()
+            with member.guard():
+                member.begin_epoch()
+        self._retire()
+        if not self.members:
+            return
         losses, norms, rates = self._train_epoch()
         figures, outputs = self._figures(losses, norms)
         seconds = (time.perf_counter() - started) / len(self.members)
         for k, (member, output) in enumerate(zip(self.members, outputs, strict=True)):
-            record = member.record([float(row[k]) for row in figures], rates[k], output, seconds)
-            if member.observe(record):
-                self._best[k] = self._snapshot(k)
-            if member.job.observer is not None and member.job.observer.epoch_end(record, output):
-                member.finished = True
+            with member.guard():
+                self._judge(k, member.record([float(row[k]) for row in figures], rates[k], output, seconds), output)
+        for member in self.members:
+            member.seconds += (time.perf_counter() - started) / len(self.members)
+        if after_epoch is not None:
+            after_epoch(len(self.members))
+
+    def _judge(self, k: int, record: dict[str, Any], output: np.ndarray | None) -> None:
+        member = self.members[k]
+        if member.observe(record):
+            self._best[k] = self._snapshot(k)
+        if member.job.observer is not None and member.job.observer.epoch_end(record, output):
+            member.finished = True
 
     def _train_epoch(self) -> tuple[Tensor, Tensor, list[float]]:
         """Run the epoch's steps; return each member's summed loss (K,), last gradient norm (K,) and last rate."""
         hyper = HyperTable(self.members, **self._options)
-        orders = [member.epoch() for member in self.members]
+        orders = [member.order for member in self.members]
         norms = torch.zeros(len(self.members), **self._options)
         everyone, fewest = len(self.members), self.members[-1].batches
         for t in range(self.members[0].batches):
@@ -208,8 +235,9 @@ class Cohort:
             return
         for k, member in enumerate(self.members):
             if member.finished:
-                member.unwatch()
-                best = self._snapshot(k) if member.keep_last() else self._best[k]
+                with member.guard():
+                    member.unwatch()
+                best = self._snapshot(k) if member.error is None and member.keep_last() else self._best[k]
                 self._results[id(member)] = self._result(member, best)
         stay = [k for k, member in enumerate(self.members) if not member.finished]
         self.members = [self.members[k] for k in stay]
@@ -234,4 +262,7 @@ class Cohort:
                 epochs=member.best_epochs,
                 schedule_state=member.schedule_state,
             )
-        return Result(best["parameters"], best["buffers"], member.history, member.best_epoch, member.diverged, progress)
+        return Result(
+            best["parameters"], best["buffers"], member.history, member.best_epoch, member.diverged, progress,
+            member.error,
+        )  # fmt: skip

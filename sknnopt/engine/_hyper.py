@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sknnopt.engine._member import Member
+from sknnopt.optimizers import Numbers
 
 SHRINKAGE = "_shrinkage"
 """Name of the learning rate times the weight decay, which no optimizer's coefficient may have."""
@@ -47,11 +47,17 @@ class HyperTable:
         for k, column in enumerate(columns):
             for c, name in enumerate(names):
                 values[: len(column[name]), c, k, 0] = column[name]
-        self._values = torch.from_numpy(values).to(device=device, dtype=dtype).unbind(0)
+        numbers = torch.from_numpy(values).to(dtype=dtype)
+        self._values = numbers.to(device).unbind(0)
         self._now = torch.empty_like(self._values[0])
-        self._views = dict(zip(names, self._now.unbind(0), strict=True))
+        self._numbers = Numbers(zip(names, self._now.unbind(0), strict=True))
+        fewest = members[-1].batches
+        first = numbers[:fewest, :, 0, 0].T.tolist()
+        agreed = (values[:fewest] == values[:fewest, :, :1]).all((0, 2, 3)).tolist()
+        self._numbers.shared = {n: row for n, row, same in zip(names, first, agreed, strict=True) if same}
 
-    def load(self, step: int) -> dict[str, Tensor]:
+    def load(self, step: int) -> Numbers:
         """Return the numbers at a step of the epoch, each (K, 1); the next call overwrites them."""
         self._now.copy_(self._values[step])
-        return self._views
+        self._numbers.step = step
+        return self._numbers

@@ -2,7 +2,9 @@
 
 import copy
 import math
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -39,7 +41,13 @@ class Member:
     best_steps, best_epochs : int
         Steps and epochs seen at that point, earlier calls included.
     diverged : int or None
+    error : BaseException or None
+        What its own code raised.
     finished : bool
+    seconds : float
+        Its share of the epochs' time.
+    order : Tensor (T * B,)
+        Rows of the coming epoch, padding included.
     module : nn.Module or None
         What observers look at.
     """
@@ -51,6 +59,8 @@ class Member:
         self.history: list[dict[str, Any]] = []
         self.best_epoch = -1
         self.diverged: int | None = None
+        self.error: BaseException | None = None
+        self.seconds = 0.0
         self.finished = job.epochs <= 0
         self._best_value, self._waited = -math.inf, 0
         schedule = job.techniques.schedule
@@ -70,13 +80,29 @@ class Member:
         last = self.batch_rows if job.network.stackable else len(job.rows) - (self.batches - 1) * self.batch_rows
         self.batch_sizes = [self.batch_rows] * (self.batches - 1) + [last]
 
-    def epoch(self) -> Tensor:
-        """Return the coming epoch's order of rows, padding included, drawn from the member's own stream."""
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Let what the member's own code raises end this member alone; Ctrl-C is for all."""
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, Exception) and threading.current_thread() is threading.main_thread():
+                raise
+            self.error, self.finished = self.error or error, True
+
+    def begin_epoch(self) -> None:
+        """Announce the coming epoch and draw its order of rows from the member's own stream."""
+        if self.job.observer is not None:
+            self.job.observer.epoch_begin()
         order = self.job.rows[self.random.permutation(len(self.job.rows))]
-        return epoch_order(order, sum(self.batch_sizes)).to(self.job.device)
+        self.order = epoch_order(order, sum(self.batch_sizes)).to(self.job.device)
+        self._rates = self._learning_rates()
 
     def learning_rates(self) -> np.ndarray:
-        """Return the learning rate of each step of the coming epoch, float64."""
+        """Return the learning rate of each step of the epoch, float64."""
+        return self._rates
+
+    def _learning_rates(self) -> np.ndarray:
         techniques = self.job.techniques
         progress = (self.epochs + np.arange(self.batches) / self.batches) / techniques.max_epochs
         step = 1 / (techniques.max_epochs * self.batches)

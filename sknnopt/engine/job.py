@@ -1,7 +1,7 @@
 """What the engine is given for one member, and what it gives back."""
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -113,6 +113,8 @@ class Job:
         Type of data, weights and sums; and what factors are rounded to before they are multiplied, None for neither.
     epochs : int
         How many epochs to train now (``max_epochs`` in `techniques` is what schedules count on).
+    devices : tuple of torch.device
+        Where it may be trained: one of a cohort's shards goes to each, a member alone to the first.
     """
 
     network: Network
@@ -121,7 +123,7 @@ class Job:
     techniques: Techniques
     seed: np.random.SeedSequence
     epochs: int
-    device: torch.device
+    devices: tuple[torch.device, ...]
     dtype: torch.dtype
     products: torch.dtype | None = None
     validation: Validation | None = None
@@ -137,8 +139,13 @@ class Job:
         return (
             self.network.structure(), t.batch_size, t.optimizer.structure(), loss, regularization,
             t.gradient_clipping is None, t.label_smoothing > 0, t.weight_decay > 0,
-            self.table.weight is None, self.table.row_shape, str(self.device), self.dtype, self.products,
+            self.table.weight is None, self.table.row_shape, str(self.devices), self.dtype, self.products,
         )  # fmt: skip
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is trained, once it has its place: the first of `devices`."""
+        return self.devices[0]
 
 
 @dataclass
@@ -155,6 +162,11 @@ class Result:
         Index into `history` of the epoch whose weights these are, -1 if none finished.
     diverged : int or None
         The epoch in which the loss or the weights stopped being finite.
+    error : BaseException or None
+        What the member's own code raised: a scorer, a callback, an initializer, a schedule. Nothing else is then to
+        be used.
+    seconds : float
+        Its share of its cohort's time.
     """
 
     parameters: Tensor
@@ -163,3 +175,23 @@ class Result:
     best_epoch: int = -1
     diverged: int | None = None
     progress: Progress | None = None
+    error: BaseException | None = None
+    seconds: float = 0.0
+
+
+def place(jobs: Sequence[Job], device: torch.device) -> list[Job]:
+    """Return the jobs with their tables on a device, where jobs that share a table share its copy."""
+    copies: dict[int, Table] = {}
+
+    def copy(table: Table) -> Table:
+        if id(table) not in copies:
+            copies[id(table)] = table.to(device)
+        return copies[id(table)]
+
+    def placed(job: Job) -> Job:
+        validation = job.validation
+        if validation is not None:
+            validation = replace(validation, table=copy(validation.table))
+        return replace(job, table=copy(job.table), validation=validation, devices=(device,))
+
+    return [placed(job) for job in jobs]

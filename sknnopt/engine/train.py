@@ -1,7 +1,9 @@
 """The engine's door: jobs in, trained members out."""
 
+import threading
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -10,16 +12,18 @@ from sknnopt._choices import Choice
 from sknnopt._random import forked_torch_random
 from sknnopt._threads import single_thread
 from sknnopt.engine._cohort import Cohort
-from sknnopt.engine.job import Job, Result
+from sknnopt.engine.capacity import suitable_members
+from sknnopt.engine.job import Job, Result, place
+from sknnopt.engine.meeting import current_meeting
 
-MAX_MEMBERS = 16
-"""Members a cohort: more do not fit a core's cache and train no faster."""
+AfterEpoch = Callable[[int], None]
 
 
 def train(jobs: Sequence[Job]) -> list[Result]:
     """Train every job; those of equal structure together, in cohorts.
 
-    A member's result is the same, on the CPU to the bit, whatever other jobs are given.
+    A member's result is the same, on the CPU to the bit, whatever other jobs are given. In a thread that attends a
+    meeting the jobs of other threads join the cohorts.
 
     Parameters
     ----------
@@ -29,22 +33,94 @@ def train(jobs: Sequence[Job]) -> list[Result]:
     -------
     list of Result
         In the order of `jobs`.
+
+    Raises
+    ------
+    Exception
+        What the first member to fail has raised; the others are trained all the same.
     """
+    meeting = current_meeting()
+    results = _train_here(jobs) if meeting is None else meeting.train(jobs)
+    for result in results:
+        if result.error is not None:
+            raise result.error
+    return results
+
+
+def _train_here(jobs: Sequence[Job]) -> list[Result]:
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for i, job in enumerate(jobs):
         groups[job.structure()].append(i)
     results: dict[int, Result] = {}
     for indices in groups.values():
-        for first in range(0, len(indices), MAX_MEMBERS):
-            part = indices[first : first + MAX_MEMBERS]
-            results |= dict(zip(part, _train_cohort([jobs[i] for i in part]), strict=True))
+        size = suitable_members(jobs[indices[0]])
+        for first in range(0, len(indices), size):
+            part = indices[first : first + size]
+            results |= dict(zip(part, train_together([jobs[i] for i in part]), strict=True))
     return [results[i] for i in range(len(jobs))]
 
 
-def _train_cohort(jobs: Sequence[Job]) -> list[Result]:
+def train_together(jobs: Sequence[Job], after_epoch: AfterEpoch | None = None) -> list[Result]:
+    """Train jobs of equal structure as one cohort, or as one shard on each of their devices, side by side.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Of equal :meth:`~sknnopt.engine.job.Job.structure`.
+    after_epoch : callable or None
+        Called with the number of members that have trained an epoch, by several threads if there are several devices;
+        what it raises ends the training.
+
+    Returns
+    -------
+    list of Result
+        In the order of `jobs`; what a member's own code has raised is in its result.
+    """
+    devices = jobs[0].devices[: len(jobs)]
+    if len(devices) == 1:
+        return _train_or_halve(place(jobs, devices[0]), after_epoch)
+    halted = threading.Event()
+
+    def carry_on(members: int) -> None:
+        if halted.is_set():
+            raise _Halted
+        if after_epoch is not None:
+            after_epoch(members)
+
+    shards = [jobs[i :: len(devices)] for i in range(len(devices))]
+    with ThreadPoolExecutor(len(devices)) as pool:
+        try:
+            futures = [
+                pool.submit(lambda s, d: _train_or_halve(place(s, d), carry_on), shard, device)
+                for shard, device in zip(shards, devices, strict=True)
+            ]
+            parts = [future.result() for future in futures]
+        except BaseException:
+            halted.set()
+            raise
+    return [parts[i % len(devices)][i // len(devices)] for i in range(len(jobs))]
+
+
+class _Halted(BaseException):
+    """Ends a shard when another one has failed."""
+
+
+def _train_or_halve(jobs: Sequence[Job], after_epoch: AfterEpoch | None) -> list[Result]:
+    """Train a cohort; if its arithmetic raises, each half by itself, until the fault lies with one member."""
+    try:
+        return _train_cohort(jobs, after_epoch)
+    except Exception as error:
+        if len(jobs) == 1:
+            nothing = torch.empty(0)
+            return [Result(nothing, nothing, error=error)]
+    middle = len(jobs) // 2
+    return [*_train_or_halve(jobs[:middle], after_epoch), *_train_or_halve(jobs[middle:], after_epoch)]
+
+
+def _train_cohort(jobs: Sequence[Job], after_epoch: AfterEpoch | None = None) -> list[Result]:
     closed = jobs[0].network.stackable and all(_is_closed(job) for job in jobs)
     with single_thread(), _random_scope(jobs[0]), torch.inference_mode(closed), torch.no_grad():
-        results = Cohort(jobs).train()
+        results = Cohort(jobs).train(after_epoch)
     if closed:  # tensors made in inference mode would be refused by autograd for ever
         for result in results:
             _make_ordinary(result)

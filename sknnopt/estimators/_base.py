@@ -14,6 +14,7 @@ from torch import nn
 
 from sknnopt._compat import InvalidParameterError
 from sknnopt._random import forked_torch_random
+from sknnopt.data.reading import is_plain
 from sknnopt.engine import (
     Job,
     Observer,
@@ -169,7 +170,7 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
                 techniques=resolve_techniques(self._shallow(), self.loss_, network, len(prepared.rows)),
                 seed=seed,
                 epochs=epochs,
-                device=self._device,
+                devices=self._devices,
                 dtype=dtype,
                 products=PRECISIONS[self.precision].products,
                 validation=self._validation(prepared),
@@ -201,10 +202,13 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
 
     def _network(self, k: int, seed: np.random.SeedSequence, prepared: Prepared, *, again: bool) -> Network:
         """Return member k's network; a user's module is built under a random state of its own."""
-        if again and not isinstance(self.network, str):
+        ours, sizes = isinstance(self.network, str), (prepared.table.row_shape[0], self.target_.n_outputs_)
+        if again and not ours:
             return CustomNetwork(copy.deepcopy(members(self.module_)[k]), self.target_.n_outputs_)
+        if ours:
+            return resolve_network(self._shallow(), *sizes)
         with forked_torch_random(int(seed.generate_state(1)[0])), torch.inference_mode(False):
-            return resolve_network(self._shallow(), prepared.table.row_shape[0], self.target_.n_outputs_)
+            return resolve_network(self._shallow(), *sizes)
 
     def _validation(self, prepared: Prepared) -> Validation | None:
         if prepared.held_out is None or prepared.held_out_rows is None or prepared.held_out_raw is None:
@@ -224,8 +228,9 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
         given = self.__dict__.get("_epoch")
         if given is not None:
             return given.scores(X)
-        X = as_two_dimensional(X, allow_nd=self._takes_nd())
-        validate_data(self, X, reset=False, skip_check_array=True)
+        if not (is_plain(X) and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_")):
+            X = as_two_dimensional(X, allow_nd=self._takes_nd())
+            validate_data(self, X, reset=False, skip_check_array=True)
         dtype = PRECISIONS[self.precision].array
         inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
         return predict_scores(self.module_, inputs)

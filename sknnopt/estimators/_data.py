@@ -12,6 +12,8 @@ from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 
 from sknnopt.data import TableEncoder
 from sknnopt.data.batches import Table
+from sknnopt.data.reading import is_plain
+from sknnopt.engine import share
 
 AUTO_STOPPING_ROWS = 5000
 """Rows from which ``early_stopping="auto"`` withholds some."""
@@ -109,20 +111,20 @@ def encode(
     allow_nd: bool = False,
 ) -> Any:
     """Return the encoded rows, an ndarray or CSR matrix of `dtype`; the encoder learns from them if `fit`."""
-    if encoder is None:
-        return check_array(X, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X", allow_nd=allow_nd)
-    if fit:
-        return encoder.fit_transform(X, sample_weight=fit_weight)
-    return encoder.transform(X)
+    if encoder is not None:
+        return encoder.fit_transform(X, sample_weight=fit_weight) if fit else encoder.transform(X)
+    if is_plain(X):
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = X.astype(dtype, copy=False)
+            finite = np.isfinite(values.sum())
+        if finite:
+            return values
+    return check_array(X, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X", allow_nd=allow_nd)
 
 
-def as_table(X: Any, target: NDArray[Any], weight: NDArray[np.float64] | None, device: torch.device) -> Table:
-    """Return encoded rows, target and weights as the engine's table on its device."""
+def as_table(X: Any, target: NDArray[Any], weight: NDArray[np.float64] | None) -> Table:
+    """Return encoded rows, target and weights as the engine's table, which fits in lockstep share."""
     check_consistent_length(X, target, weight)
     if not sparse.issparse(X):
-        X = torch.from_numpy(X if X.flags.writeable and X.flags.c_contiguous else np.array(X, order="C")).to(device)
-    return Table(
-        X,
-        torch.from_numpy(target).to(device),
-        None if weight is None else torch.from_numpy(weight).to(device),
-    )
+        X = torch.from_numpy(X if X.flags.writeable and X.flags.c_contiguous else np.array(X, order="C"))
+    return share(Table(X, torch.from_numpy(target), None if weight is None else torch.from_numpy(weight)))

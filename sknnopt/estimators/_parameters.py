@@ -1,6 +1,6 @@
 """The constructor parameters that both estimators share: their constraints, and what they resolve to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -51,7 +51,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_members": [_count],
     "preprocessing": [StrOptions({"auto"}), None],
     "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
-    "device": [str, torch.device],
+    "device": [str, torch.device, list, tuple],
     "precision": [StrOptions({"float32", "float64", "bf16"})],
     "random_state": ["random_state"],
     "warm_start": ["boolean"],
@@ -131,16 +131,23 @@ def as_object(name: str, value: Any, task: str) -> Any:
     return value
 
 
-def resolve_device(device: str | torch.device) -> torch.device:
-    """Return the device to train on; "auto" is the CPU.
+def resolve_devices(device: str | torch.device | Sequence[str | torch.device]) -> tuple[torch.device, ...]:
+    """Return the devices to train on; "auto" is the CPU.
 
     Raises
     ------
     InvalidParameterError
         For a name torch does not know, or a device this machine does not have.
     """
-    if device == "auto":
-        return torch.device("cpu")
+    if isinstance(device, list | tuple):
+        if not device:
+            raise InvalidParameterError("The 'device' parameter must be a device or a list of some. Got [] instead.")
+        return tuple(_resolve_device(one) for one in device)
+    assert isinstance(device, str | torch.device)
+    return (_resolve_device("cpu" if device == "auto" else device),)
+
+
+def _resolve_device(device: str | torch.device) -> torch.device:
     kind, reason = str(device).partition(":")[0], ""
     try:
         if kind in DEVICES:
@@ -149,8 +156,9 @@ def resolve_device(device: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = f" ({str(error).splitlines()[0]})"
     raise InvalidParameterError(
-        "The 'device' parameter must be 'auto', 'cpu', 'mps', 'cuda' or 'cuda:<index>' and present on this machine."
-        f" Got {str(device)!r} instead{reason}.{'' if reason else suggestion(kind, ['auto', *DEVICES])}"
+        "The 'device' parameter must be 'auto', 'cpu', 'mps', 'cuda' or 'cuda:<index>' and present on this machine, or "
+        f"a list of such devices. Got {str(device)!r} instead{reason}."
+        f"{'' if reason else suggestion(kind, ['auto', *DEVICES])}"
     )
 
 

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import validate_data
 
 from sknnopt import losses
+from sknnopt._compat import Estimator
 from sknnopt.data import ClassTarget, RegressionTarget, TableEncoder, check_weights
 from sknnopt.estimators._data import (
     AUTO_STOPPING_ROWS,
@@ -22,7 +22,7 @@ from sknnopt.estimators._data import (
     select,
     split_rows,
 )
-from sknnopt.estimators._parameters import resolve_device
+from sknnopt.estimators._parameters import resolve_devices
 
 
 class Precision(NamedTuple):
@@ -40,15 +40,15 @@ PRECISIONS = {
 }
 
 
-class PreparingEstimator(BaseEstimator, ABC):
+class PreparingEstimator(Estimator, ABC):
     """Turns the user's data into what the engine trains on, and fits the encoders."""
 
     target_: ClassTarget | RegressionTarget
     loss_: losses.Loss
 
     @abstractmethod
-    def _new_target(self, y: Any, weight: Any, classes: Any) -> ClassTarget | RegressionTarget:
-        """Return the target's encoder, fitted as far as that needs no training rows, and set ``loss_``."""
+    def _new_target(self, y: Any, weight: Any, classes: Any) -> NDArray[Any] | None:
+        """Set ``loss_`` and ``target_``, fitted as far as that needs no training rows; return the codes of classes."""
 
     @property
     @abstractmethod
@@ -66,17 +66,18 @@ class PreparingEstimator(BaseEstimator, ABC):
         y = as_array(y)
         check_consistent_length(X, y)
         weight = check_weights(sample_weight, X)
-        self._device = resolve_device(self.device)
+        self._devices = resolve_devices(self.device)
         if not reset:
             loss = losses.get(self.loss, task=self._task)
             self._check_continues(loss)
-            self.loss_ = loss
+            self.loss_, codes = loss, None
         else:
             self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-            self.target_ = self._new_target(y, weight, classes)
-        X, y, weight = _without_zero_weights(X, y, weight)
-        rows, withheld = self._split(X, y, held_out)
-        codes = self._encode_target(y, weight, rows, fit=reset)
+            codes = self._new_target(y, weight, classes)
+        X, y, weight, codes = _without_zero_weights(X, y, weight, codes)
+        codes = self._codes(y) if codes is None else codes
+        rows, withheld = self._split(X, codes, held_out)
+        target = self._encode_target(y, codes, weight, rows, fit=reset)
         if reset:
             self.preprocessor_ = None
             if self.preprocessing == "auto":
@@ -85,8 +86,8 @@ class PreparingEstimator(BaseEstimator, ABC):
             self.preprocessor_, X, numpy_dtype, estimator=self, fit=reset, allow_nd=self._takes_nd(),
             fit_weight=_on_rows(weight, rows, X),
         )  # fmt: skip
-        counted = self._row_weights(weight, y, rows)
-        prepared = Prepared(as_table(inputs, codes, counted, self._device), rows)
+        counted = self._row_weights(weight, y, codes, rows)
+        prepared = Prepared(as_table(inputs, target, counted), rows)
         self.n_validation_samples_ = 0
         if withheld is not None:
             prepared.held_out, prepared.held_out_rows = prepared.table, withheld
@@ -104,47 +105,53 @@ class PreparingEstimator(BaseEstimator, ABC):
         weight = check_weights(sample_weight, X)
         dtype = PRECISIONS[self.precision].array
         inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
-        counted = self._held_out_weights(weight, y)
-        prepared.held_out = as_table(inputs, self._encode_target(y, weight, None, fit=False), counted, self._device)
+        codes = self._codes(y)
+        counted = self._held_out_weights(weight, codes)
+        prepared.held_out = as_table(inputs, self._encode_target(y, codes, weight, None, fit=False), counted)
         prepared.held_out_rows = np.arange(len(prepared.held_out.target))
         prepared.held_out_raw = (X, y)
 
     def _takes_nd(self) -> bool:
         return self.network != "mlp" and self.preprocessing is None
 
-    def _split(self, X: Any, y: Any, held_out: Any) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    def _split(self, X: Any, codes: Any, held_out: Any) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
         """Return the rows to train on and those to withhold."""
         n = X.shape[0] if hasattr(X, "shape") else len(X)
         explicit = held_out is None or held_out[0] is not None
         wanted = self.early_stopping is True or (self.early_stopping == "auto" and n >= AUTO_STOPPING_ROWS)
         if explicit or not wanted:
             return np.arange(n), None
-        return split_rows(n, self._strata(y), self.validation_fraction, self._seed)
+        strata = codes if codes is not None and codes.ndim == 1 else None
+        return split_rows(n, strata, self.validation_fraction, self._seed)
 
     @abstractmethod
-    def _strata(self, y: Any) -> NDArray[Any] | None:
-        """Return what a split should be stratified by."""
+    def _codes(self, y: Any) -> NDArray[Any] | None:
+        """Return the codes of classes, of several labels a row their indicators; None for numbers."""
 
     @abstractmethod
-    def _encode_target(self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool) -> NDArray[Any]:
+    def _encode_target(
+        self, y: Any, codes: NDArray[Any] | None, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool
+    ) -> NDArray[Any]:
         """Return the target as the loss takes it; with `fit` its scale is learnt from `rows`."""
 
-    def _row_weights(self, weight: Any, y: Any, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def _row_weights(
+        self, weight: Any, y: Any, codes: NDArray[Any] | None, rows: NDArray[np.int64]
+    ) -> NDArray[np.float64] | None:
         """Return what each row counts in the loss."""
         out: NDArray[np.float64] | None = weight
         return out
 
-    def _held_out_weights(self, weight: Any, y: Any) -> NDArray[np.float64] | None:
+    def _held_out_weights(self, weight: Any, codes: NDArray[Any] | None) -> NDArray[np.float64] | None:
         """Return what each row of ``X_val`` counts."""
         out: NDArray[np.float64] | None = weight
         return out
 
 
-def _without_zero_weights(X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+def _without_zero_weights(X: Any, y: Any, weight: Any, codes: Any) -> tuple[Any, Any, Any, Any]:
     if weight is None or weight.all():
-        return X, y, weight
+        return X, y, weight, codes
     rows = np.flatnonzero(weight)
-    return select(X, rows), select(y, rows), weight[rows]
+    return select(X, rows), select(y, rows), weight[rows], None if codes is None else codes[rows]
 
 
 def _on_rows(weight: Any, rows: NDArray[np.int64], X: Any) -> NDArray[np.float64] | None:

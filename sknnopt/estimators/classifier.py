@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sknnopt import losses
@@ -156,23 +155,28 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
             )
         return self._partial_fit(X, y, classes, sample_weight)
 
-    def _new_target(self, y: Any, weight: Any, classes: Any) -> ClassTarget:
-        self.target_ = ClassTarget().fit(y, weight, classes=classes)
+    def _new_target(self, y: Any, weight: Any, classes: Any) -> NDArray[Any]:
+        self.target_ = ClassTarget()
+        codes = self.target_.fit_encode(y, weight, classes=classes)
         self.loss_ = losses.get(self.loss, task=self._task)
-        return self.target_
+        return codes
 
     @property
     def _task(self) -> str:
         return "multilabel" if self.target_.kind == "multilabel" else "classification"
 
-    def _strata(self, y: Any) -> NDArray[Any] | None:
-        return None if self.target_.kind == "multilabel" else self.target_.encode(y)
+    def _codes(self, y: Any) -> NDArray[Any]:
+        return self.target_.encode(y)
 
-    def _encode_target(self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool) -> NDArray[Any]:
-        codes = self.target_.encode(y)
+    def _encode_target(
+        self, y: Any, codes: NDArray[Any] | None, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool
+    ) -> NDArray[Any]:
+        assert codes is not None
         return codes.astype(np.float64) if codes.ndim == 2 and self.precision == "float64" else codes
 
-    def _row_weights(self, weight: Any, y: Any, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def _row_weights(
+        self, weight: Any, y: Any, codes: NDArray[Any] | None, rows: NDArray[np.int64]
+    ) -> NDArray[np.float64] | None:
         """Multiply the sample weights by class weights that are taken from the training rows."""
         if self.class_weight is None:
             out: NDArray[np.float64] | None = weight
@@ -182,8 +186,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         trained = check_weights(own, labels, self.class_weight, labels, self.classes_)
         assert trained is not None
         everyone = np.ones(len(y)) if weight is None else weight.copy()
-        if self.target_.kind != "multilabel":
-            codes = self.target_.encode(y)
+        if codes is not None and self.target_.kind != "multilabel":
             factor = np.ones(len(self.classes_))
             factor[codes[rows]] = trained / (1.0 if own is None else own)
             self._class_factors = factor
@@ -191,12 +194,12 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         everyone[rows] = trained
         return everyone
 
-    def _held_out_weights(self, weight: Any, y: Any) -> NDArray[np.float64] | None:
+    def _held_out_weights(self, weight: Any, codes: NDArray[Any] | None) -> NDArray[np.float64] | None:
         """Multiply by the class weights of the training rows; those of several labels are not carried over."""
         if self.class_weight is None or self.target_.kind == "multilabel":
             out: NDArray[np.float64] | None = weight
             return out
-        factors: NDArray[np.float64] = self._class_factors[self.target_.encode(y)]
+        factors: NDArray[np.float64] = self._class_factors[codes]
         return factors if weight is None else factors * weight
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -210,8 +213,8 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         -------
         ndarray of shape (n_samples,), or (n_samples, n_labels) of 0 and 1
         """
-        check_is_fitted(self)
-        return self.target_.decode(self.predict_proba(X))
+        probability = self.predict_proba(X)
+        return self.target_.decode(probability)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Predict probabilities.

@@ -128,9 +128,9 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         """
         return self._partial_fit(X, y, None, sample_weight)
 
-    def _new_target(self, y: Any, weight: Any, classes: Any) -> RegressionTarget:
+    def _new_target(self, y: Any, weight: Any, classes: Any) -> None:
         self.loss_ = losses.get(self.loss, task=self._task)
-        return RegressionTarget(
+        self.target_ = RegressionTarget(
             scale="standard" if self.loss_.scales_target else "mean" if self.loss_.link == "exp" else None,
             dtype=PRECISIONS[self.precision].array,
         )
@@ -139,10 +139,12 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
     def _task(self) -> str:
         return "regression"
 
-    def _strata(self, y: Any) -> None:
+    def _codes(self, y: Any) -> None:
         return None
 
-    def _encode_target(self, y: Any, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool) -> NDArray[Any]:
+    def _encode_target(
+        self, y: Any, codes: NDArray[Any] | None, weight: Any, rows: NDArray[np.int64] | None, *, fit: bool
+    ) -> NDArray[Any]:
         if fit and rows is not None:
             self.target_.fit(select(y, rows), None if weight is None else weight[rows])
         self.loss_.check_target(np.asarray(y))

@@ -6,7 +6,11 @@ import torch
 from torch import Tensor
 
 from sknnopt.nn._layer import Pass
+from sknnopt.nn._layout import padded
 from sknnopt.nn._workspace import Rows, Workspace
+
+SMALL = 2**13
+"""Weights up to which a call costs more than copying what it computed."""
 
 
 class Dense:
@@ -44,6 +48,7 @@ class Dense:
         if gradients is not None:
             self._weight_gradient = gradients[f"{name}.weight"]
             self._bias_gradient = gradients[f"{name}.bias"]
+            self._weight_product = self._place(name, space)
             self._transposed = self._weight.transpose(1, 2)
             if input_gradient:
                 self._input_gradient = space.features(f"{name}.input_gradient", inputs)
@@ -59,12 +64,25 @@ class Dense:
 
     def backward(self, gradient: Rows) -> Rows:
         """Write dW = g x^T and db = g 1, return W^T g."""
-        self._multiply(gradient.view, self._x_transposed, self._weight_gradient)
+        self._multiply(gradient.view, self._x_transposed, self._weight_product)
+        if self._weight_product is not self._weight_gradient:
+            self._weight_gradient.copy_(self._weight_product)
         torch.sum(gradient.view, 2, out=self._bias_gradient)
         if self._input_gradient is None:
             return gradient
         self._multiply(self._transposed, gradient.view, self._input_gradient.view)
         return self._input_gradient
+
+    def _place(self, name: str, space: Workspace) -> Tensor:
+        """Return where dW is computed: small ones apart and then copied, where all K are one call to MKL and not K.
+
+        It takes a contiguous result, which must also keep every member on the grid of the layout.
+        """
+        gradient = self._weight_gradient
+        size = gradient[0].numel()
+        if gradient.is_contiguous() or size > SMALL or size != padded(size):
+            return gradient
+        return space.flat(f"{name}.weight_gradient", size).view_as(gradient)
 
     def _multiply(self, left: Tensor, right: Tensor, out: Tensor) -> None:
         """Write the K products (K, M, N) (K, N, P) into ``out``."""

@@ -138,7 +138,7 @@ class MLP:
         """Return a :class:`torch.nn.Sequential` of torch's own layers, their parameters not yet filled."""
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for (name, inputs, outputs), rate in zip(self._dense(), (*self.dropout, 0.0), strict=True):
-            layers[name] = nn.Linear(inputs, outputs, device="meta")
+            layers[name] = _unfilled(inputs, outputs)
             if name == "output":
                 break
             i = name.removeprefix("dense_")
@@ -151,6 +151,18 @@ class MLP:
             if rate > 0:
                 layers[f"dropout_{i}"] = nn.Dropout(rate)
         return nn.Sequential(layers)
+
+
+class _Unfilled(nn.Linear):
+    def reset_parameters(self) -> None:
+        """Draw nothing."""
+
+
+def _unfilled(inputs: int, outputs: int) -> nn.Module:
+    """Return an :class:`torch.nn.Linear` that was not initialised, which takes longer than all else about it."""
+    layer: nn.Module = _Unfilled(inputs, outputs, device="meta")
+    layer.__class__ = nn.Linear
+    return layer
 
 
 class StackedMLP:

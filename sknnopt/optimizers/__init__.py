@@ -8,7 +8,7 @@ from functools import partial
 from .._choices import resolve
 from ._adam import Adam, Adamax, AdamW, NAdam, RAdam
 from ._adaptive import Adadelta, Adagrad, RMSprop
-from ._base import Optimizer
+from ._base import Numbers, Optimizer
 from ._sgd import SGD
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "AdamW",
     "Adamax",
     "NAdam",
+    "Numbers",
     "Optimizer",
     "RAdam",
     "RMSprop",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ._base import FRACTION, POSITIVE, Optimizer, zeros
+from ._fused import adam_direction
 
 __all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
 
@@ -94,7 +95,8 @@ class Adam(_Moments):
         }
 
     def init(self, parameters: Tensor) -> dict[str, Tensor]:
-        return super().init(parameters) | (zeros(parameters, "largest") if self.amsgrad else {})
+        names = ["_direction", "largest"] if self.amsgrad else ["_direction"]
+        return super().init(parameters) | zeros(parameters, *names)
 
     def update(
         self,
@@ -103,6 +105,9 @@ class Adam(_Moments):
         parameters: Tensor,
         hyper: Mapping[str, Tensor],
     ) -> None:
+        if parameters.device.type == "cpu":
+            parameters.addcmul_(adam_direction(gradients, state, hyper), hyper["step"])
+            return
         mean, square = self._accumulate(gradients, state, hyper, out=gradients)
         if self.amsgrad:
             square = torch.maximum(state["largest"], square, out=state["largest"])

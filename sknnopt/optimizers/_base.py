@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -13,11 +13,28 @@ from torch import Tensor
 from .._choices import Choice
 from .._compat import Interval
 
-__all__ = ["FRACTION", "NON_NEGATIVE", "POSITIVE", "Optimizer"]
+__all__ = ["FRACTION", "NON_NEGATIVE", "POSITIVE", "Numbers", "Optimizer"]
 
 FRACTION = Interval(Real, 0, 1, closed="left")
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 POSITIVE = Interval(Real, 0, None, closed="neither")
+
+
+class Numbers(dict[str, Tensor]):
+    """A step's coefficients, each a tensor of shape (K, 1).
+
+    Attributes
+    ----------
+    shared : dict of str to list of float
+        Those that all K members have in common, step by step: what kernels need that take one number for all.
+    step : int
+        Index of the step in these lists.
+    """
+
+    def __init__(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
+        super().__init__(tensors)
+        self.shared: dict[str, list[float]] = {}
+        self.step = 0
 
 
 class Optimizer(Choice):
