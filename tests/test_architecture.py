@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "sknnopt"
 
 LAYERS = [
-    {"_compat", "_choices", "_random", "_threads"},
+    {"_compat", "_choices", "_memory", "_random", "_threads"},
     {"activations", "initializers", "losses", "schedules", "optimizers", "regularization", "data"},
     {"nn"},
     {"engine"},

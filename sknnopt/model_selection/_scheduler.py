@@ -1,0 +1,232 @@
+"""The threads of a sweep, and the meeting where their fits wait for each other."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from sknnopt.data.batches import Table
+from sknnopt.engine import Job, Result, attend, train_together
+from sknnopt.model_selection._shared import SharedTensors
+from sknnopt.model_selection._task import Aborted, Call, Seat, Task
+from sknnopt.model_selection._tokens import Tokens
+from sknnopt.model_selection._watcher import Watcher
+
+_here = threading.local()
+
+
+def current_task() -> Task | None:
+    """Return the innermost task that this thread runs."""
+    return getattr(_here, "task", None)
+
+
+class Scheduler:
+    """Runs the tasks of a sweep's calls and trains their members together; see :class:`sknnopt.engine.Meeting`.
+
+    Parameters
+    ----------
+    suitable : callable
+        From a job to how many like it make a full cohort.
+    watcher : Watcher
+    """
+
+    def __init__(self, suitable: Callable[[Job], int], watcher: Watcher) -> None:
+        self._tokens = Tokens(suitable, self._start, watcher.started)
+        self._lock = self._tokens.lock
+        self._watcher = watcher
+        self._shared = SharedTensors()
+
+    @property
+    def tokens(self) -> int:
+        """How many tasks and cohorts may run at once."""
+        return self._tokens.number
+
+    @tokens.setter
+    def tokens(self, number: int) -> None:
+        self._tokens.number = number
+
+    # -- for those who bring tasks
+
+    def open(self, patience: float) -> Call:
+        """Begin a call, made by the task of this thread if there is one."""
+        call = Call(current_task(), patience)
+        with self._lock:
+            self._tokens.calls.add(call)
+        return call
+
+    def submit(self, task: Task) -> None:
+        """Queue a task, which starts once there is a token."""
+        with self._lock:
+            if task.call.is_over:
+                return
+            task.call.pending += 1
+            task.call.last_event = time.monotonic()
+            self._watcher.submitted(task)
+            self._tokens.queue(task)
+
+    def dispatched(self, call: Call) -> None:
+        """Note that a call has read its iterator."""
+        with self._lock:
+            call.dispatching = False
+            self._tokens.schedule()
+
+    def abort(self, call: Call) -> None:
+        """Give a call up: what is queued is dropped, what waits is woken, what trains ends with its epoch."""
+        with self._lock:
+            call.aborted = True
+            self._tokens.drop()
+
+    def close(self, call: Call, wait: float) -> None:
+        """End a call and wait for its threads, so many seconds if it was given up."""
+        with self._lock:
+            call.dispatching = False
+            self._tokens.calls.discard(call)
+            threads, call.threads = call.threads, []
+            timer = self._tokens.stop_timer()
+        if timer is not None:
+            timer.join()
+        deadline = time.monotonic() + wait
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()) if call.aborted else None)
+
+    @contextmanager
+    def absence(self, call: Call) -> Iterator[None]:
+        """While the tasks of its call run: the task around them does some itself, then gives its token up."""
+        task = call.parent
+        assert task is not None
+        began = time.perf_counter()
+        self._help(call, task)
+        with self._lock:
+            self._tokens.release(task)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tokens.ready(task)
+                self._tokens.schedule()
+            self._wait(task)
+            task.correct(began, call.cost)
+
+    def _help(self, call: Call, parent: Task) -> None:
+        """Run queued tasks of a call in the thread that made it, until there are none or one has failed."""
+        failed = False
+        while not failed:
+            with self._lock:
+                task = self._tokens.take_queued(parent, call)
+            if task is None:
+                return
+            try:
+                outcome = self._run(task)
+                task.callback(outcome)
+                failed = outcome[1] is not None
+            finally:
+                with self._lock:
+                    if task.has_token:
+                        self._tokens.hand_over(task, parent)
+
+    # -- for the tasks' fits
+
+    def train(self, jobs: Sequence[Job]) -> list[Result]:
+        """Wait until these jobs have been trained, with those of other tasks, and return their results."""
+        task = current_task()
+        assert task is not None
+        began = time.perf_counter()
+        seats = [Seat(job, task) for job in jobs]
+        with self._lock:
+            if task.call.is_over:
+                raise Aborted
+            task.missing = len(seats)
+            self._watcher.arrived(jobs)
+            self._tokens.enter(task, seats)
+        self._wait(task)
+        results = [seat.result for seat in seats if seat.result is not None]
+        task.correct(began, sum(result.seconds for result in results))
+        return results
+
+    def share(self, table: Table) -> Table:
+        """Return the table with those of its tensors that another task holds already."""
+        return self._shared.share(table)
+
+    # -- threads
+
+    def _start(self, task: Task) -> None:
+        thread = threading.Thread(target=self._thread, args=(task,), name="sknnopt task", daemon=True)
+        task.call.threads.append(thread)
+        thread.start()
+
+    def _thread(self, task: Task) -> None:
+        try:
+            outcome = self._run(task)
+            with self._lock:  # joblib may wait for its iterator, and nobody else should wait for that
+                task.since = time.monotonic()
+                self._tokens.reporting.add(task)
+                self._tokens.release(task)
+            task.callback(outcome)
+        except Aborted:
+            pass
+        finally:
+            with self._lock:
+                self._tokens.reporting.discard(task)
+                self._tokens.release(task)
+
+    def _run(self, task: Task) -> tuple[object, BaseException | None]:
+        """Run a task in this thread and return its outcome."""
+        before, _here.task = current_task(), task
+        try:
+            with attend(self):
+                outcome = task.run()
+        finally:
+            _here.task = before
+            with self._lock:
+                task.call.pending -= 1
+                task.call.last_event = time.monotonic()
+        if outcome[1] is None:
+            self._watcher.finished(task, outcome[0])
+        return outcome
+
+    def _wait(self, task: Task) -> None:
+        """Wait for a token, and lead cohorts meanwhile."""
+        with self._lock:
+            self._tokens.waiting.add(task)
+            if task.call.is_over:
+                task.wake.set()
+        try:
+            while True:
+                task.wake.wait()
+                with self._lock:
+                    task.wake.clear()
+                    cohort, task.cohort = task.cohort, []
+                    if task.call.is_over:
+                        self._tokens.withdraw(task, cohort)
+                        raise Aborted
+                if not cohort:
+                    return
+                self._lead(task, cohort)
+        finally:
+            with self._lock:
+                self._tokens.waiting.discard(task)
+
+    def _lead(self, task: Task, cohort: Sequence[Seat]) -> None:
+        """Train a cohort for everyone in it, in the thread of one of its tasks."""
+
+        def after_epoch(members: int) -> None:
+            self._watcher.epoch(members)
+            if all(seat.task.call.is_over for seat in cohort):
+                raise Aborted
+
+        jobs, results = [seat.job for seat in cohort], list[Result]()
+        try:
+            with attend(None):
+                results = train_together(jobs, after_epoch)
+        except BaseException as error:
+            results = [Result(torch.empty(0), torch.empty(0), error=error) for _ in cohort]
+        self._watcher.trained(jobs, results)
+        with self._lock:
+            for seat, result in zip(cohort, results, strict=True):
+                seat.result = result
+                seat.task.missing -= 1
+                if seat.task.missing == 0:
+                    self._tokens.ready(seat.task)
+            self._tokens.release(task)

@@ -1,0 +1,322 @@
+"""Faults stay with their member, nothing hangs, and no thread is left over."""
+
+import _thread
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
+from sklearn.datasets import load_digits, load_iris
+from sklearn.exceptions import FitFailedWarning
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
+from skorch.callbacks import Callback
+
+from sknnopt import NNClassifier, lockstep
+
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite"),
+]
+
+X, y = load_iris(return_X_y=True)
+NETWORK = NNClassifier(hidden_layer_sizes=(6,), max_epochs=4, random_state=0)
+LONG = NNClassifier(hidden_layer_sizes=(6,), max_epochs=100_000, random_state=0)
+FOLDS = 3
+
+
+@pytest.fixture(autouse=True)
+def nobody_stays() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 5
+    while left := [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
+
+
+class Failing(TransformerMixin, BaseEstimator):
+    """Raises where it is told to."""
+
+    def __init__(self, where: str = "nowhere") -> None:
+        self.where = where
+
+    def fit(self, X: Any, y: Any = None) -> "Failing":
+        if self.where == "fit":
+            raise RuntimeError("a transformer's fault")
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return X
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+class Faulty(Callback):
+    """Raises in the third epoch."""
+
+    def __init__(self, error: type[BaseException] = RuntimeError) -> None:
+        self.error = error
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        if len(net.history) == 3:
+            raise self.error("a callback's fault")
+
+
+class Rows(ClassifierMixin, BaseEstimator):
+    """Fits so many networks in a row."""
+
+    def __init__(self, count: int = 1, pause: float = 0.0) -> None:
+        self.count, self.pause = count, pause
+
+    def fit(self, X: Any, y: Any) -> "Rows":
+        time.sleep(self.pause)
+        self.classes_ = np.unique(y)
+        self.networks_ = [clone(NETWORK).set_params(random_state=seed).fit(X, y) for seed in range(self.count)]
+        return self
+
+    def predict(self, X: Any) -> Any:
+        votes = [network.predict_proba(X) for network in self.networks_]
+        return self.classes_[np.mean(votes, axis=0).argmax(1)] if votes else np.repeat(self.classes_[0], len(X))
+
+
+def broken_score(estimator: Any, X: Any, y: Any) -> float:
+    if estimator.learning_rate == 0.02:
+        raise RuntimeError("a scorer's fault")
+    return float(estimator.score(X, y))
+
+
+def broken_schedule(progress: Any) -> Any:
+    raise RuntimeError("a schedule's fault")
+
+
+def broken_initializer(weight: Any, *, generator: Any, gain: float) -> None:
+    raise RuntimeError("an initializer's fault")
+
+
+BASE = Pipeline([("first", Failing()), ("network", NETWORK)])
+GOOD = [{"network__learning_rate": [rate]} for rate in (1e-3, 1e-2, 3e-2)]
+FAULTS: dict[str, dict[str, Any]] = {
+    "diverges": {"network__learning_rate": [1e30], "network__gradient_clipping": [None], "network__optimizer": ["sgd"]},
+    "diverges with the others": {"network__learning_rate": [1e38]},
+    "raises in fit": {"network__learning_rate": [-1.0]},
+    "its transformer raises": {"first__where": ["fit"]},
+    "its scorer raises while it trains": {
+        "network__scoring": [broken_score], "network__learning_rate": [0.02], "network__early_stopping": [True]
+    },
+    "its callback raises": {"network__callbacks": [[Faulty]]},
+    "its schedule raises": {"network__schedule": [broken_schedule]},
+    "its initializer raises": {"network__initializer": [broken_initializer]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_others_are_unchanged(fault: str, n_jobs: int) -> None:
+    alone = GridSearchCV(BASE, GOOD, cv=FOLDS).fit(X, y)
+    search = GridSearchCV(BASE, [*GOOD[:2], FAULTS[fault], *GOOD[2:]], cv=FOLDS)
+    with lockstep(n_jobs=n_jobs) as sweep, pytest.warns(FitFailedWarning, match="3 fits failed"):
+        search.fit(X, y)
+    found = search.cv_results_["mean_test_score"]
+    assert np.isnan(found[2])
+    assert_array_equal(np.delete(found, 2), alone.cv_results_["mean_test_score"])
+    assert max(sweep.cohort_sizes) >= 9 // n_jobs
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_scorer_that_raises(n_jobs: int) -> None:
+    search = GridSearchCV(NETWORK, {"learning_rate": [0.01, 0.02, 0.03]}, scoring=broken_score, cv=FOLDS)
+    with pytest.warns(UserWarning, match="Scoring failed"):
+        expected = clone(search).fit(X, y).cv_results_["mean_test_score"]
+    with lockstep(n_jobs=n_jobs), pytest.warns(UserWarning, match="Scoring failed"):
+        found = search.fit(X, y).cv_results_["mean_test_score"]
+    assert_array_equal(expected, found)
+    assert np.isnan(found[1])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("fault", ["raises in fit", "its callback raises", "its schedule raises"])
+def test_the_first_error_ends_the_search_if_it_is_to(fault: str, n_jobs: int) -> None:
+    search = GridSearchCV(BASE, [*GOOD, FAULTS[fault]], cv=FOLDS, error_score="raise")
+    with lockstep(n_jobs=n_jobs), pytest.raises((RuntimeError, ValueError), match=r"fault|learning_rate"):
+        search.fit(X, y)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_error_inside_a_nested_search_ends_that_search_alone(n_jobs: int) -> None:
+    inner = GridSearchCV(BASE, [*GOOD, FAULTS["raises in fit"]], cv=FOLDS, error_score="raise")
+    outer = GridSearchCV(
+        Pipeline([("search", inner)]), {"search__param_grid": [GOOD, inner.param_grid]}, cv=FOLDS, refit=False
+    )
+    expected = cross_val_score(clone(inner).set_params(param_grid=GOOD), X, y, cv=FOLDS)
+    with lockstep(n_jobs=n_jobs), pytest.warns(FitFailedWarning):
+        results = outer.fit(X, y).cv_results_
+    assert_array_equal([results[f"split{i}_test_score"][0] for i in range(FOLDS)], expected)
+    assert np.isnan(results["mean_test_score"][1])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_interrupt_ends_everything_within_an_epoch(n_jobs: int) -> None:
+    search = GridSearchCV(LONG, {"learning_rate": np.logspace(-4, -2, 8)}, cv=FOLDS)
+    timer = threading.Timer(1.0, _thread.interrupt_main)
+    timer.start()
+    began = time.monotonic()
+    with lockstep(n_jobs=n_jobs) as sweep, pytest.raises(KeyboardInterrupt):
+        search.fit(X, y)
+    assert time.monotonic() - began < 10
+    assert sweep.cohort_sizes
+    with lockstep(n_jobs=n_jobs):
+        assert cross_val_score(NETWORK, X, y).shape == (5,)
+
+
+def test_an_interrupt_while_searches_are_nested() -> None:
+    search = GridSearchCV(LONG, {"learning_rate": np.logspace(-4, -2, 3)}, cv=FOLDS)
+    timer = threading.Timer(1.0, _thread.interrupt_main)
+    timer.start()
+    with lockstep(), pytest.raises(KeyboardInterrupt):
+        cross_val_score(search, X, y)
+
+
+def test_a_callback_that_raises_keyboard_interrupt_is_the_users_wish() -> None:
+    search = GridSearchCV(NETWORK, {"callbacks": [None, [Faulty(KeyboardInterrupt)]]}, cv=FOLDS)
+    with lockstep(), pytest.raises(KeyboardInterrupt):
+        search.fit(X, y)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_tasks_may_fit_none_one_or_ten_networks(n_jobs: int) -> None:
+    search = GridSearchCV(Rows(), {"count": [0, 1, 10]}, cv=FOLDS)
+    expected = clone(search).fit(X, y).cv_results_["mean_test_score"]
+    with lockstep(n_jobs=n_jobs) as sweep:
+        found = search.fit(X, y).cv_results_["mean_test_score"]
+    assert_array_equal(expected, found)
+    assert sum(sweep.cohort_sizes) == 33
+    assert max(sweep.cohort_sizes) >= 6 // n_jobs
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_slow_task_does_not_hold_up_the_networks(n_jobs: int) -> None:
+    slow = Rows(count=0, pause=1.5)
+    search = GridSearchCV(Pipeline([("model", NETWORK)]), [{"model": [slow]}, {"model__learning_rate": [1e-3, 1e-2]}])
+    finished: list[float] = []
+
+    def score(estimator: Any, X: Any, y: Any) -> float:
+        if not isinstance(estimator[-1], Rows):
+            finished.append(time.monotonic())
+        return 0.0
+
+    began = time.monotonic()
+    with lockstep(n_jobs=n_jobs) as sweep:
+        search.set_params(scoring=score, refit=False, cv=2).fit(X, y)
+    assert sum(sweep.cohort_sizes) == 4
+    if n_jobs == 2:
+        assert max(finished) - began < 1.5 + 1.0
+
+
+def test_two_sweeps_from_two_threads() -> None:
+    expected = GridSearchCV(NETWORK, {"learning_rate": [1e-3, 1e-2]}).fit(X, y).cv_results_["mean_test_score"]
+    found: list[Any] = [None, None]
+
+    def run(i: int) -> None:
+        with lockstep(n_jobs=i + 1) as sweep:
+            search = GridSearchCV(NETWORK, {"learning_rate": [1e-3, 1e-2]}).fit(X, y)
+        found[i] = search.cv_results_["mean_test_score"], sum(sweep.cohort_sizes)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for scores, members in found:
+        assert_array_equal(scores, expected)
+        assert members == 10
+
+
+@pytest.mark.parametrize("return_as", ["list", "generator", "generator_unordered"])
+def test_joblibs_own_calls(return_as: str) -> None:
+    def fit(seed: int) -> np.ndarray:
+        return clone(NETWORK).set_params(random_state=seed).fit(X, y).predict_proba(X)
+
+    with lockstep(n_jobs=1) as sweep:
+        found = list(joblib.Parallel(return_as=return_as)(joblib.delayed(fit)(seed) for seed in range(5)))
+    expected = [fit(seed) for seed in range(5)]
+    for proba in expected:
+        assert any(np.array_equal(proba, other) for other in found)
+    assert sum(sweep.cohort_sizes) == 5
+    assert max(sweep.cohort_sizes) == 5
+
+
+def test_an_iterator_slower_than_the_fits_is_not_waited_for() -> None:
+    done = threading.Event()
+
+    def fit(i: int) -> int:
+        clone(NETWORK).fit(X, y)
+        if i == 1:
+            done.set()
+        return i
+
+    def tasks() -> Iterator[Any]:
+        for i in range(4):
+            assert i < 2 or done.wait(30)
+            yield joblib.delayed(fit)(i)
+
+    with lockstep(n_jobs=1):
+        assert joblib.Parallel(n_jobs=2)(tasks()) == [0, 1, 2, 3]
+
+
+def test_a_network_of_ones_own_trains_among_the_others() -> None:
+    from torch import nn
+
+    search = GridSearchCV(NETWORK, {"network": ["mlp", nn.Linear]})
+    expected = clone(search).fit(X, y).cv_results_["mean_test_score"]
+    with lockstep(n_jobs=2):
+        assert_array_equal(expected, search.fit(X, y).cv_results_["mean_test_score"])
+
+
+def test_a_scorer_may_fit_networks_itself() -> None:
+    def score(estimator: Any, X: Any, y: Any) -> float:
+        return float(cross_val_score(clone(NETWORK), X, y, cv=2).mean())
+
+    estimator = NNClassifier(
+        hidden_layer_sizes=(4,),
+        max_epochs=2,
+        early_stopping=True,
+        validation_fraction=0.3,
+        scoring=score,
+        random_state=0,
+    )
+    expected = GridSearchCV(estimator, {"learning_rate": [1e-3, 1e-2]}, cv=2).fit(X, y).cv_results_["mean_test_score"]
+    with lockstep(n_jobs=2):
+        found = GridSearchCV(estimator, {"learning_rate": [1e-3, 1e-2]}, cv=2).fit(X, y).cv_results_["mean_test_score"]
+    assert_array_equal(expected, found)
+
+
+def test_fit_times_are_shares_of_the_cohorts() -> None:
+    images, digits = load_digits(return_X_y=True)
+    search = GridSearchCV(
+        NNClassifier(hidden_layer_sizes=(32,), max_epochs=10, random_state=0), {"learning_rate": np.logspace(-3, -2, 4)}
+    )
+    began = time.perf_counter()
+    with lockstep(n_jobs=1):
+        results = search.fit(images, digits).cv_results_
+    wall = time.perf_counter() - began - search.refit_time_
+    spent = 5 * (results["mean_fit_time"].sum() + results["mean_score_time"].sum())
+    assert 0.4 * wall < spent < 1.05 * wall
+    assert results["mean_fit_time"].max() < 3 * results["mean_fit_time"].min()
+
+
+def test_fit_times_of_nested_searches_do_not_count_the_others() -> None:
+    search = GridSearchCV(NETWORK, {"learning_rate": [1e-3, 1e-2, 3e-2]}, cv=FOLDS)
+    from sklearn.model_selection import cross_validate
+
+    began = time.perf_counter()
+    with lockstep(n_jobs=1):
+        results = cross_validate(search, X, y)
+    wall = time.perf_counter() - began
+    assert 0.4 * wall < results["fit_time"].sum() + results["score_time"].sum() < 1.05 * wall
