@@ -45,7 +45,7 @@ WRONG = {
     "preprocessing": ["scale", True],
     "categorical_features": ["all of them", 3],
     "class_weight": ["even", 3],
-    "device": ["abacus", "cuda:99", "meta", 3],
+    "device": ["abacus", "cuda:99", "meta", 3, [], ["cpu", "abacus"]],
     "precision": ["double", None, 32],
     "random_state": ["today", -1.5],
     "warm_start": ["yes", None],

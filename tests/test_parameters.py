@@ -69,7 +69,7 @@ GRIDS = {
     "preprocessing": ["auto", None],
     "categorical_features": ["from_dtype", None, [0]],
     "class_weight": [None, "balanced", {0: 2.0}],
-    "device": ["auto", "cpu"],
+    "device": ["auto", "cpu", ["cpu", "cpu"]],
     "precision": ["float32", "float64", "bf16"],
     "random_state": [0, 1],
     "warm_start": [False, True],

@@ -34,7 +34,9 @@ from sknnopt.estimators._data import (
 from sknnopt.estimators._fitted import FittedMixin, members
 from sknnopt.estimators._parameters import (
     as_object,
+    auto_device,
     check_names,
+    check_precision,
     resolve_network,
     resolve_techniques,
     with_hint,
@@ -86,6 +88,7 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
             ) from None
         check_names(self._shallow())
         check_callbacks(self.callbacks)
+        check_precision(self.device, self.precision)
         if self.preprocessing is None and not isinstance(self.categorical_features, str | None):
             raise InvalidParameterError(
                 "The 'categorical_features' parameter needs preprocessing='auto', which encodes them. Got "
@@ -162,15 +165,18 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
         networks = [self._network(k, seed, prepared, again=again) for k, seed in enumerate(seeds)]
         dtype = PRECISIONS[self.precision].tensor
         progress = self._continuation(networks, dtype, anew=history is None) if again else [None] * len(networks)
+        techniques = [
+            resolve_techniques(self._shallow(), self.loss_, network, len(prepared.rows)) for network in networks
+        ]
         jobs = [
             Job(
                 network=network,
                 table=prepared.table,
                 rows=prepared.rows,
-                techniques=resolve_techniques(self._shallow(), self.loss_, network, len(prepared.rows)),
+                techniques=techniques[k],
                 seed=seed,
                 epochs=epochs,
-                devices=self._devices,
+                devices=self._devices or (auto_device(network, techniques[k]),),
                 dtype=dtype,
                 products=PRECISIONS[self.precision].products,
                 validation=self._validation(prepared),

@@ -65,8 +65,10 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         see :class:`~sknnopt.data.TableEncoder`. None takes finite numbers as they are.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns are categories, as in :class:`~sklearn.ensemble.HistGradientBoostingClassifier`.
-    {class_weight}device : str or torch.device, default="auto"
-        Where to train: "auto" (the CPU), "cpu", "cuda", "cuda:1", "mps". The fitted network lies on the CPU.
+    {class_weight}device : str, torch.device or list of them, default="auto"
+        Where to train: "cpu", "cuda", "cuda:1", "mps"; "auto" is the CPU, and for large networks CUDA where there is
+        a device. Over a list the networks of an ensemble or a sweep are spread; a single one goes to the first. The
+        fitted network lies on the CPU.
     precision : {"float32", "float64", "bf16"}, default="float32"
         Type of data, weights and products; "bf16" rounds the factors of products to bfloat16 in training and keeps
         weights and sums in float32.

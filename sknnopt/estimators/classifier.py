@@ -81,7 +81,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         preprocessing: str | None = "auto",
         categorical_features: Any = "from_dtype",
         class_weight: Mapping[Any, float] | list[Mapping[Any, float]] | str | None = None,
-        device: str | torch.device = "auto",
+        device: str | torch.device | Sequence[str | torch.device] = "auto",
         precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,

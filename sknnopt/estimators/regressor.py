@@ -71,7 +71,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         n_members: int = 1,
         preprocessing: str | None = "auto",
         categorical_features: Any = "from_dtype",
-        device: str | torch.device = "auto",
+        device: str | torch.device | Sequence[str | torch.device] = "auto",
         precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,

@@ -134,7 +134,7 @@ class Tokens:
         while self._used < self.number:
             if self._ready:
                 self._grant(self._ready.popleft(), [])
-            elif cohort := self._room.full_cohort():
+            elif cohort := self._room.full_cohort(*self._prospects()):
                 if not self._appoint(cohort):
                     return
             elif len(self._running) + len(self.waiting) < self._limit and (task := self._next()) is not None:
@@ -147,6 +147,11 @@ class Tokens:
                 or not self._appoint(self._room.partial_cohort(self.number - self._used))
             ):
                 return
+
+    def _prospects(self) -> tuple[int, int]:
+        """Return how many members may still come, one a task, and how many cohorts can be led until one ends."""
+        to_come = sum(map(len, self._queues)) + len(self._running)
+        return to_come, self.number - self._used + len(self._running)
 
     def _next(self) -> Task | None:
         """Remove and return the task to start: of the innermost calls, which others wait for, the first."""

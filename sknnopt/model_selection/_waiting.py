@@ -37,11 +37,26 @@ class WaitingRoom:
         for key, seats in list(self._groups.items()):
             self._keep(key, [seat for seat in seats if not seat.task.call.is_over])
 
-    def full_cohort(self) -> list[Seat]:
-        """Remove and return members that fill a cohort, none if no group is large enough."""
+    def full_cohort(self, expected: int, leaders: int) -> list[Seat]:
+        """Remove and return members that fill a cohort, none if no group is large enough.
+
+        A cohort is full with an even share of all that are to be trained: 48 for two leaders are 24 and 24, even if 32
+        would be suitable.
+
+        Parameters
+        ----------
+        expected : int
+            Members that may still come, to which group is not known: to each in proportion to what it has.
+        leaders : int
+            Cohorts that can be trained at once.
+        """
+        waiting = sum(map(len, self._groups.values()))
         for key, seats in self._groups.items():
-            if len(seats) >= self._sizes[key]:
-                return self._take(key, self._sizes[key])
+            everyone = len(seats) + expected * len(seats) // waiting
+            rounds = math.ceil(everyone / (self._sizes[key] * leaders))
+            size = min(self._sizes[key], math.ceil(everyone / (rounds * leaders)))
+            if len(seats) >= size:
+                return self._take(key, size)
         return []
 
     def partial_cohort(self, leaders: int) -> list[Seat]:
