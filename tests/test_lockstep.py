@@ -188,7 +188,8 @@ def test_no_task_trains_alone_because_the_next_is_not_dispatched(n_jobs: int | N
     with lockstep() as sweep:
         grid(CLASSIFIER, {"learning_rate": RATES}, n_jobs=n_jobs, pre_dispatch=pre_dispatch)()
     assert sum(sweep.cohort_sizes) == 15
-    assert min(sweep.cohort_sizes) >= 15 // joblib.cpu_count()
+    assert min(sweep.cohort_sizes) > 1
+    assert max(sweep.cohort_sizes) >= 15 // joblib.cpu_count()
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -197,7 +198,7 @@ def test_three_hundred_tasks(n_jobs: int) -> None:
     with lockstep(max_members=32, n_jobs=n_jobs) as sweep:
         search.fit(X, y)
     assert sum(sweep.cohort_sizes) == 300
-    assert sum(size == 32 for size in sweep.cohort_sizes) >= 7
+    assert len(sweep.cohort_sizes) <= 12  # ten of 30 if all tasks were known at once
 
 
 def test_joblibs_own_door() -> None:

@@ -9,9 +9,7 @@ from joblib.parallel import ParallelBackendBase, SequentialBackend
 from sknnopt._compat import FallbackToBackend, asked_by_ensemble
 from sknnopt.model_selection._sweep import Sweep, resolve_n_jobs
 from sknnopt.model_selection._task import Call, Task
-
-WIDTH = 2048
-"""Tasks that a call may have queued or running; its iterator is read on as they finish."""
+from sknnopt.model_selection._tokens import WIDTH
 
 STALL = {False: 1.0, True: 0.05}
 """Seconds after which a call whose iterator is slow is no longer waited for, by whether it returns a generator: then

@@ -8,10 +8,11 @@ from joblib import parallel_config, register_parallel_backend
 from joblib.parallel import ParallelBackendBase, SequentialBackend, ThreadingBackend
 
 from sknnopt._compat import FallbackToBackend, InvalidParameterError
-from sknnopt.model_selection._backend import WIDTH, NestedBackend
+from sknnopt.model_selection._backend import NestedBackend
 from sknnopt.model_selection._bundles import BundleBackend
 from sknnopt.model_selection._scheduler import current_task
 from sknnopt.model_selection._sweep import Sweep
+from sknnopt.model_selection._tokens import WIDTH
 
 
 class LockstepBackend(NestedBackend):

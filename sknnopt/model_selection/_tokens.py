@@ -19,6 +19,9 @@ LEAST_PATIENCE = 0.02
 """Seconds that a running task has to reach its fit before a cohort starts without it; or else twice what the slowest
 so far has taken, if that is more."""
 
+WIDTH = 2048
+"""Tasks that a call may have queued or running; its iterator is read on as they finish."""
+
 RETURN = 0.05
 """Seconds that a task has to come back from a call of its own whose tasks are all done; joblib looks every 0.01 s."""
 
@@ -65,7 +68,7 @@ class Tokens:
         self._queues: list[deque[Task]] = []
         self._ready: deque[Task] = deque()
         self._room = WaitingRoom(suitable)
-        self._slowest, self._widest = 0.0, 0
+        self._slowest, self._widest, self._members_a_task = 0.0, 0, 1
         self._limit = affordable_tasks(0)
         self._timer: threading.Timer | None = None
 
@@ -98,6 +101,7 @@ class Tokens:
         widest = max(table_bytes(seat.job.table) for seat in seats)
         if widest > self._widest:
             self._widest, self._limit = widest, affordable_tasks(widest)
+        self._members_a_task = len(seats)
         self._room.enter(seats)
         self.release(task)
 
@@ -149,9 +153,14 @@ class Tokens:
                 return
 
     def _prospects(self) -> tuple[int, int]:
-        """Return how many members may still come, one a task, and how many cohorts can be led until one ends."""
-        to_come = sum(map(len, self._queues)) + len(self._running)
-        return to_come, self.number - self._used + len(self._running)
+        """Return how many members may still come, and how many cohorts can be led at once.
+
+        A call that still reads its iterator may bring any number, and so may tasks that make calls of their own; other
+        tasks bring as many as those before them.
+        """
+        if any(call.dispatching or call.parent is not None for call in self.calls):
+            return WIDTH, self.number
+        return (sum(map(len, self._queues)) + len(self._running)) * self._members_a_task, self.number
 
     def _next(self) -> Task | None:
         """Remove and return the task to start: of the innermost calls, which others wait for, the first."""

@@ -20,6 +20,7 @@ class WaitingRoom:
         self._suitable = suitable
         self._groups: dict[Hashable, list[Seat]] = {}
         self._sizes: dict[Hashable, int] = {}
+        self._shares: dict[Hashable, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._groups)
@@ -41,7 +42,7 @@ class WaitingRoom:
         """Remove and return members that fill a cohort, none if no group is large enough.
 
         A cohort is full with an even share of all that are to be trained: 48 for two leaders are 24 and 24, even if 32
-        would be suitable.
+        would be suitable. The share does not become smaller as they are trained.
 
         Parameters
         ----------
@@ -54,9 +55,12 @@ class WaitingRoom:
         for key, seats in self._groups.items():
             everyone = len(seats) + expected * len(seats) // waiting
             rounds = math.ceil(everyone / (self._sizes[key] * leaders))
-            size = min(self._sizes[key], math.ceil(everyone / (rounds * leaders)))
-            if len(seats) >= size:
-                return self._take(key, size)
+            share = min(self._sizes[key], math.ceil(everyone / (rounds * leaders)))
+            self._shares[key] = max(share, self._shares.get(key, 0))
+            if len(seats) >= self._shares[key]:
+                return self._take(key, self._shares[key])
+        if not waiting and not expected:
+            self._shares.clear()
         return []
 
     def partial_cohort(self, leaders: int) -> list[Seat]:
