@@ -7,6 +7,7 @@ pools are started before the first measured run. Sweeps: digits, 16 learning rat
     python benchmarks/sweep.py [--cases digits wide deep] [--repeats 3]
     python benchmarks/sweep.py --cohorts     seconds a member against the size of its cohort
     python benchmarks/sweep.py --memory      peak memory against the number of members
+    python benchmarks/sweep.py --devices cuda:0 cuda:1    the digits sweep on 1, 2, 4 ... of these, beside 80 solo fits
 """
 
 import argparse
@@ -200,12 +201,38 @@ def memory() -> None:
     print_table(["members", "imported, MB", "peak, MB", "seconds", "largest cohort", "under 2 GB"], rows)
 
 
+def on_devices(devices: list[str]) -> None:
+    """The digits sweep one fit after another on the first device, and in lockstep on more and more of them."""
+    X, y = table("digits")
+    case = CASES["digits"]
+    counts = [count for count in (1, 2, 4, 8) if count <= len(devices)]
+    runs: dict[str, Callable[[], object]] = {}
+    solo = search(our_network(case).set_params(device=devices[0]), "learning_rate", case).set_params(n_jobs=1)
+    runs["solo fits, 1 device"] = lambda: solo.fit(X, y)
+    for count in counts:
+        sweep = search(our_network(case).set_params(device=devices[:count]), "learning_rate", case)
+
+        def run(sweep: GridSearchCV = sweep) -> object:
+            with lockstep(n_jobs=1):
+                return sweep.fit(X, y)
+
+        runs[f"lockstep, {count} device(s)"] = run
+    interleaved(runs, 1)
+    times = interleaved(runs, 3)
+    rows = [
+        [name, f"{statistics.median(taken):.2f}", f"{median_ratio(times, 'solo fits, 1 device', name)[0]:.2f}"]
+        for name, taken in times.items()
+    ]
+    print_table([", ".join(devices), "seconds", "solo / this"], rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cohorts", action="store_true")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--devices", nargs="+")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -217,7 +244,9 @@ def main() -> None:
         against_cohort_size()
     if options.memory:
         memory()
-    if not (options.cohorts or options.memory):
+    if options.devices:
+        on_devices(options.devices)
+    if not (options.cohorts or options.memory or options.devices):
         compare(options.cases, options.repeats)
 
 

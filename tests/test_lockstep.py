@@ -307,6 +307,25 @@ def test_configuration_of_the_caller_holds_in_the_tasks() -> None:
     assert seen == [True] * 5
 
 
+def test_tasks_have_the_callers_number_of_torch_threads() -> None:
+    seen = []
+
+    class Seeing(StandardScaler):
+        def transform(self, X: Any, copy: bool | None = None) -> Any:
+            seen.append(torch.get_num_threads())
+            return super().transform(X, copy=copy)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with lockstep(n_jobs=2):
+            plain.cross_val_score(make_pipeline(Seeing(), CLASSIFIER), X, y, cv=10)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {3}
+
+
 def test_nothing_is_left_behind() -> None:
     before = (list(warnings.filters), warnings.filters, torch.get_num_threads(), torch.get_rng_state().clone())
     with lockstep(n_jobs=2):

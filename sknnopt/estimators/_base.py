@@ -14,6 +14,7 @@ from torch import nn
 
 from sknnopt._compat import InvalidParameterError
 from sknnopt._random import forked_torch_random
+from sknnopt._threads import single_thread
 from sknnopt.data.reading import is_plain
 from sknnopt.engine import (
     Job,
@@ -129,7 +130,7 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
         self._check_params()
         check_held_out(X_val, y_val, sample_weight_val)
         again = self.warm_start and hasattr(self, "module_")
-        with self._all_or_nothing():
+        with single_thread(), self._all_or_nothing():
             prepared = self._prepare(X, y, sample_weight, (X_val, y_val, sample_weight_val), reset=not again)
             self._train(prepared, self.max_epochs, again=again, keep=self.warm_start)
         return self
@@ -148,7 +149,7 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> Self:
         self._check_params()
         first = not hasattr(self, "module_")
-        with self._all_or_nothing():
+        with single_thread(), self._all_or_nothing():
             prepared = self._prepare(X, y, sample_weight, None, reset=first, classes=classes)
             self._train(prepared, 1, again=not first, keep=True, history=[] if first else self.history_)
         return self

@@ -30,6 +30,11 @@ class Scheduler:
     suitable : callable
         From a job to how many like it make a full cohort.
     watcher : Watcher
+
+    Attributes
+    ----------
+    torch_threads : int
+        torch's intra-op threads in a task, but for what trains.
     """
 
     def __init__(self, suitable: Callable[[Job], int], watcher: Watcher) -> None:
@@ -37,6 +42,7 @@ class Scheduler:
         self._lock = self._tokens.lock
         self._watcher = watcher
         self._shared = SharedTensors()
+        self.torch_threads = torch.get_num_threads()
 
     @property
     def tokens(self) -> int:
@@ -157,6 +163,8 @@ class Scheduler:
         thread.start()
 
     def _thread(self, task: Task) -> None:
+        torch.get_num_threads()  # a thread's first call takes what was last set anywhere, perhaps by a fit that trains
+        torch.set_num_threads(self.torch_threads)
         try:
             outcome = self._run(task)
             with self._lock:  # joblib may wait for its iterator, and nobody else should wait for that

@@ -101,6 +101,7 @@ class Sweep:
             self._open += 1
             if self._open == 1:
                 self._before = list(warnings.filters), torch.get_num_threads()
+                self.scheduler.torch_threads = torch.get_num_threads()
                 self.progress = Progress() if self.verbose else None
         self.scheduler.tokens = tokens
 
