@@ -312,6 +312,15 @@ def test_members_beside_one_that_brings_a_function_of_its_own(seed):
     assert_independent(jobs)
 
 
+@pytest.mark.parametrize("hidden", [(), (32,), (64, 7)])
+@pytest.mark.parametrize("batch_size", [1, 32, 33, 200])
+@pytest.mark.parametrize("n_features", [1, 13, 32, 54])
+def test_single_columns_and_those_filled_up(n_features, batch_size, hidden):
+    fixed = {"hidden": hidden, "drops": [True] * len(hidden), "sparse": False, "normalization": None}
+    fixed |= {"task": "classification", "n_outputs": 7, "n_features": n_features, "batch_size": batch_size}
+    assert_independent(draw_jobs(970, 3, **fixed))
+
+
 def test_a_difference_would_be_seen():
     first, second = draw_jobs(1000, 2)
     with pytest.raises(AssertionError):

@@ -33,6 +33,7 @@ from sknnopt.nn import (
 from sknnopt.nn._dense import Dense
 from sknnopt.nn._elementwise import Activate, Dropout
 from sknnopt.nn._normalization import EPSILON, MOMENTUM, BatchNorm, LayerNorm
+from sknnopt.nn._workspace import height, width
 
 CPU = torch.device("cpu")
 DOUBLE = torch.float64
@@ -464,7 +465,7 @@ def test_buffers_lie_on_the_grid_and_share_memory(rows, features, dtype):
     space = Workspace(3, rows, dtype, CPU)
     buffer = space.features("a", features)
     assert (buffer.view.shape, buffer.view.dtype) == ((3, features, rows), dtype)
-    assert buffer.flat.shape == (3, padded(rows * features))
+    assert buffer.flat.shape == (3, padded(rows * height(features, rows)))
     assert buffer.flat.is_contiguous()
     assert buffer.flat.stride(0) * buffer.flat.element_size() % 128 == 0
     assert not buffer.flat.any()
@@ -478,6 +479,37 @@ def test_buffers_lie_on_the_grid_and_share_memory(rows, features, dtype):
     inputs = space.inputs("c", features)
     assert inputs.shape == (3, rows, features)
     assert inputs.stride(0) * inputs.element_size() % 128 == 0
+
+
+@pytest.mark.parametrize("rows", [1, 7, 32, 33, 50, 100, 200])
+def test_narrow_buffers_end_on_the_grid_where_few_rows_more_do_it(rows):
+    for features in range(1, 70):
+        tall = height(features, rows)
+        assert features <= tall <= 1.5 * features
+        assert tall == features or (tall * rows % 32 == 0 and features * rows % 32 > 0)
+        buffer = Workspace(2, rows, torch.float32, CPU).features("a", features)
+        assert buffer.tall(tall).data_ptr() == buffer.flat.data_ptr()
+        assert tall == features or buffer.tall(tall).is_contiguous()
+
+
+@pytest.mark.parametrize("rows", [32, 33, 200])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 32), (4, 7), (13, 5), (54, 7), (63, 33), (64, 10), (70, 11)])
+def test_columns_and_rows_of_padding_change_no_result(rows, inputs, outputs):
+    network = MLP(inputs, (), outputs, activations.get("relu"), None, ())
+    flat, views = memory(network.layout, 2)
+    views["output.weight"].copy_(randn(2, outputs, inputs))
+    gradients, slopes = memory(network.layout, 2)
+    space = Workspace(2, rows, DOUBLE, CPU)
+    stack = network.bind(flat, gradients, torch.zeros(2, 0), space, dropout=[(), ()], random=streams(2))
+    x, weight = randn(2, rows, inputs), randn(2, outputs, rows, seed=1)
+    for columns in (width(inputs), inputs):
+        wide = torch.zeros(2, rows, columns, dtype=DOUBLE)
+        wide[..., :inputs] = x
+        gradients.fill_(7.0)
+        assert torch.allclose(stack.forward(wide, whole_pass(2, rows)).view, views["output.weight"] @ x.mT, **CLOSE)
+        stack.backward(as_rows(space, "gradient", weight))
+        assert torch.allclose(slopes["output.weight"], weight @ x, **CLOSE)
+        assert torch.allclose(slopes["output.bias"], weight.sum(2), **CLOSE)
 
 
 TRAINED = Techniques(
