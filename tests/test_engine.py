@@ -18,7 +18,9 @@ from sknnopt import activations, initializers, losses, optimizers, regularizatio
 from sknnopt._random import MemberRandom
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Progress, Techniques, Validation, train
+from sknnopt.engine._member import FINAL_FLOOR, _factors
 from sknnopt.nn import MLP, CustomNetwork, load_member
+from sknnopt.optimizers import Numbers
 
 CPU = torch.device("cpu")
 DOUBLE = torch.float64
@@ -1031,3 +1033,22 @@ def test_a_convolutional_network_learns_digits():
     result = run(job)
     assert max(column(result, "valid_score")) > 0.85
     assert result.buffers.shape == (job.network.buffers.size,)
+
+
+@pytest.mark.parametrize("seen", [0, 2, 3, 5])
+@pytest.mark.parametrize("warmup", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("name", schedules.names())
+def test_factors_that_members_share_are_those_of_their_own(name, warmup, seen):
+    own = _factors(schedules.get(name), warmup, 3, 7, seen)
+    progress = (seen + np.arange(7) / 7) / 3
+    expected = schedules.with_warmup(schedules.get(name), warmup, np.minimum(progress, 1.0), step=1 / 21)
+    assert own.tolist() == np.where(progress >= 1.0, np.maximum(expected, FINAL_FLOOR), expected).tolist()
+
+
+def test_numbers_in_common_stay_known_when_members_sit_steps_out():
+    values = [("epsilon", torch.tensor([[1.0], [1.0], [1.0]])), ("step", torch.tensor([[1.0], [2.0], [3.0]]))]
+    numbers = Numbers(values)
+    numbers.shared, numbers.step = {"epsilon": [1.0, 1.0]}, 1
+    part = numbers.first(2)
+    assert {name: value[:, 0].tolist() for name, value in part.items()} == {"epsilon": [1.0, 1.0], "step": [1.0, 2.0]}
+    assert (part.shared, part.step) == (numbers.shared, 1)

@@ -131,6 +131,31 @@ def test_zero_gradient_keeps_padding_at_zero(name):
     assert path.isfinite().all()
 
 
+@pytest.mark.parametrize("name", [name for name in optimizers.names() if optimizers.get(name).keeps_zeros])
+def test_zeros_of_the_padding_are_left_where_promised(name):
+    optimizer = optimizers.get(name)
+    gradients, parameters = torch.zeros(2, 64), torch.zeros(2, 64)
+    state = optimizer.init(parameters)
+    for step in range(1, 4):
+        gradients[:, :40] = 1.0
+        numbers = optimizer.coefficients(np.full(2, float(step)), np.full(2, 0.1))
+        hyper = {key: torch.tensor(value, dtype=torch.float32).view(2, 1) for key, value in numbers.items()}
+        optimizer.update(gradients, state, parameters, hyper)
+        assert not gradients[:, 40:].any()
+        assert not parameters[:, 40:].any()
+
+
+def test_an_update_of_ones_own_promises_nothing():
+    class Mine(optimizers.Adam):
+        def update(self, gradients, state, parameters, hyper):
+            gradients.fill_(1.0)
+
+    class Renamed(optimizers.Adam):
+        pass
+
+    assert (Mine.keeps_zeros, Renamed.keeps_zeros, optimizers.Optimizer.keeps_zeros) == (False, True, False)
+
+
 @pytest.mark.parametrize("name", optimizers.names())
 def test_zero_learning_rate_moves_nothing(name):
     start, gradients = problem(torch.float32)

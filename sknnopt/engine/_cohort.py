@@ -175,7 +175,7 @@ class Cohort:
             rows = self.members[0].batch_sizes[t]
             inputs, target = self._feed.batch(orders, t, k, rows)
             weights = self._weights.batch(orders, t, k, rows)
-            numbers = hyper.load(t) if k == everyone else {n: v[:k] for n, v in hyper.load(t).items()}
+            numbers = hyper.load(t) if k == everyone else hyper.load(t).first(k)
             norm = norms[:k] if t + 1 >= fewest else None
             self._step(k, rows).run(inputs, target, numbers, weights, norm)
         return self._epoch_losses(), norms, hyper.last_rates

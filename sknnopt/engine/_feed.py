@@ -1,12 +1,13 @@
 """The rows of the coming batches, gathered several batches at a time."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from sknnopt.engine._member import Member
-from sknnopt.nn import padded
+from sknnopt.nn import padded, width
 
 AHEAD_ELEMENTS = 2**16
 """Elements of one member's rows that are gathered in one call: enough to make the call cheap, 256 kB of float32."""
@@ -34,9 +35,12 @@ class Feed:
         ahead = AHEAD_ELEMENTS // max(1, self._rows * features) if job.network.stackable else 1
         self.ahead = min(max(1, ahead), members[0].batches)
         capacity = self.ahead * self._rows + (0 if job.network.stackable else 1)
-        flat = torch.zeros((len(members), padded(capacity * features)), dtype=dtype, device=device)
-        view = flat[:, : capacity * features].view(-1, capacity, *job.table.row_shape)
-        self._inputs, self._all_inputs = view.unbind(0), view
+        columns = (width(features),) if job.network.stackable else job.table.row_shape
+        size = capacity * math.prod(columns)
+        flat = torch.zeros((len(members), padded(size)), dtype=dtype, device=device)
+        self._all_inputs = flat[:, :size].view(-1, capacity, *columns)
+        given = self._all_inputs[..., :features] if job.network.stackable else self._all_inputs
+        self._inputs = given.unbind(0)
         target, outputs = job.table.target, job.network.n_outputs
         shape = (len(members), capacity) if target.ndim == 1 else (len(members), outputs, capacity)
         self._all_targets = torch.zeros(shape, dtype=target.dtype, device=device)
@@ -45,6 +49,8 @@ class Feed:
 
     def batch(self, orders: Sequence[Tensor], t: int, members: int, size: int) -> tuple[Tensor, Tensor]:
         """Return inputs (K, B, ...) and targets, (K, B) or (K, O, B), of batch `t` of the first `members` members.
+
+        Inputs of networks that can be stacked have columns of zeros after the features, up to :func:`width`.
 
         Parameters
         ----------

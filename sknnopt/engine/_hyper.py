@@ -43,18 +43,17 @@ class HyperTable:
             columns.append(column)
             self.last_rates.append(float(rates[-1]))
         names = list(columns[0])
-        values = np.zeros((members[0].batches, len(names), len(columns), 1))
-        for k, column in enumerate(columns):
-            for c, name in enumerate(names):
-                values[: len(column[name]), c, k, 0] = column[name]
-        numbers = torch.from_numpy(values).to(dtype=dtype)
-        self._values = numbers.to(device).unbind(0)
+        values = np.zeros((len(columns), len(names), members[0].batches))
+        for k, (member, column) in enumerate(zip(members, columns, strict=True)):
+            values[k, :, : member.batches] = [column[name] for name in names]
+        numbers = torch.from_numpy(values).to(dtype)
+        self._values = numbers.permute(2, 1, 0).unsqueeze(3).contiguous().to(device).unbind(0)
         self._now = torch.empty_like(self._values[0])
         self._numbers = Numbers(zip(names, self._now.unbind(0), strict=True))
-        fewest = members[-1].batches
-        first = numbers[:fewest, :, 0, 0].T.tolist()
-        agreed = (values[:fewest] == values[:fewest, :, :1]).all((0, 2, 3)).tolist()
-        self._numbers.shared = {n: row for n, row, same in zip(names, first, agreed, strict=True) if same}
+        trained = np.arange(members[0].batches) < [[[member.batches]] for member in members]
+        agreed = ((values == values[0]) | ~trained).all((0, 2)).tolist()
+        rows = zip(names, numbers[0].tolist(), agreed, strict=True)
+        self._numbers.shared = {name: row for name, row, same in rows if same}
 
     def load(self, step: int) -> Numbers:
         """Return the numbers at a step of the epoch, each (K, 1); the next call overwrites them."""

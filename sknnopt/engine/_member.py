@@ -5,6 +5,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from sknnopt._random import MemberRandom
 from sknnopt.data.batches import epoch_order, n_batches
 from sknnopt.engine.job import Job
 from sknnopt.nn import load_member
-from sknnopt.schedules import Plateau, with_warmup
+from sknnopt.schedules import Plateau, Schedule, with_warmup
 
 FINAL_FLOOR = 0.01
 """Least factor of the learning rate once ``max_epochs`` epochs have been seen, which only ``partial_fit`` can pass."""
@@ -104,10 +105,13 @@ class Member:
 
     def _learning_rates(self) -> np.ndarray:
         techniques = self.job.techniques
-        progress = (self.epochs + np.arange(self.batches) / self.batches) / techniques.max_epochs
-        step = 1 / (techniques.max_epochs * self.batches)
-        factors = with_warmup(techniques.schedule, techniques.warmup, np.minimum(progress, 1.0), step=step)
-        factors = np.where(progress >= 1.0, np.maximum(factors, FINAL_FLOOR), factors)
+        schedule, where = techniques.schedule, (techniques.warmup, techniques.max_epochs, self.batches, self.epochs)
+        parameters = schedule.get_params(deep=False)
+        if type(schedule).__module__.startswith("sknnopt.") and all(map(_is_plain, parameters.values())):
+            kind: Any = type(schedule)
+            factors = _known_factors(kind, tuple(parameters.items()), *where)
+        else:
+            factors = _factors(schedule, *where)
         adaptive = 1.0 if self.schedule_state is None else self.schedule_state.factor
         return techniques.learning_rate * adaptive * factors
 
@@ -197,3 +201,24 @@ class Member:
         if self.job.observer is not None and self.module is not None:
             self.module = None
             self.job.observer.train_end()
+
+
+def _is_plain(parameter: object) -> bool:
+    return parameter is None or isinstance(parameter, (int, float, str))
+
+
+@lru_cache(maxsize=64)
+def _known_factors(
+    kind: type[Schedule], parameters: tuple[tuple[str, Any], ...], warmup: float, epochs: int, batches: int, epoch: int
+) -> np.ndarray:
+    """Return the factors of one of our schedules, which most members of a sweep have in common."""
+    return _factors(kind(**dict(parameters)), warmup, epochs, batches, epoch)
+
+
+def _factors(schedule: Schedule, warmup: float, epochs: int, batches: int, epoch: int) -> np.ndarray:
+    """Return the factor of the learning rate at each step of an epoch, counted from 0, of ``epochs``."""
+    progress = (epoch + np.arange(batches) / batches) / epochs
+    if epoch >= epochs:
+        progress = np.minimum(progress, 1.0)
+    factors = with_warmup(schedule, warmup, progress, step=1 / (epochs * batches))
+    return factors if epoch < epochs else np.maximum(factors, FINAL_FLOOR)

@@ -35,6 +35,7 @@ class Step:
         self._gradient_penalty = penalty if penalty is not None and penalty.has_gradient else None
         self._proximal_penalty = penalty if penalty is not None and penalty.has_proximal else None
         self._projection = penalty if penalty is not None and penalty.has_project else None
+        self._keeps_zeros = self._optimizer.keeps_zeros and self._gradient_penalty is None
         self._parameters = cohort.parameters[:members]
         self._gradients = cohort.gradients[:members]
         self._weights = self._parameters[:, : job.network.layout.weight_size]
@@ -92,7 +93,8 @@ class Step:
         if SHRINKAGE in hyper:
             weights.mul_(1 - hyper[SHRINKAGE])
         self._optimizer.update(self._gradients, self._state, self._parameters, hyper)
-        self._gradients.zero_()  # an optimizer may leave anything there; the padding between blocks must stay zero
+        if not self._keeps_zeros:
+            self._gradients.zero_()  # the padding between blocks must stay zero
         if self._proximal_penalty is not None:
             self._proximal_penalty.proximal(weights, self._strengths, hyper["learning_rate"])
         if self._projection is not None:

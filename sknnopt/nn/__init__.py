@@ -5,7 +5,7 @@ from sknnopt.nn._layer import EVALUATION, Pass
 from sknnopt.nn._layout import Layout, padded
 from sknnopt.nn._network import BoundNetwork, Network, load_member
 from sknnopt.nn._scores import predict_scores
-from sknnopt.nn._workspace import Rows, Workspace
+from sknnopt.nn._workspace import Rows, Workspace, width
 from sknnopt.nn.custom import CustomNetwork, Module
 from sknnopt.nn.mlp import MLP
 
@@ -24,4 +24,5 @@ __all__ = [
     "load_member",
     "padded",
     "predict_scores",
+    "width",
 ]

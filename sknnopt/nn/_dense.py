@@ -1,13 +1,14 @@
 """The fully connected layer of K networks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from sknnopt.nn._layer import Pass
 from sknnopt.nn._layout import padded
-from sknnopt.nn._workspace import Rows, Workspace
+from sknnopt.nn._workspace import Rows, Workspace, height, width
 
 SMALL = 2**13
 """Weights up to which a call costs more than copying what it computed."""
@@ -42,13 +43,22 @@ class Dense:
         self._bias = parameters[f"{name}.bias"].unsqueeze(2)
         outputs, inputs = self._weight.shape[1:]
         self._out = space.features(f"{name}.out", outputs)
+        self._height = height(outputs, space.rows)
+        self._tall_weight: Tensor | None = None
+        if self._height > outputs:
+            self._tall_weight = _block(space, f"{name}.tall_weight", self._height, inputs)
+            self._tall_out, self._copied_weight = self._out.tall(self._height), self._tall_weight[:, :outputs]
         self._x = self._x_transposed = self._out.view
-        self._products = space.products
+        self._multiply: Callable[..., object] = torch.bmm
+        if space.products is not None:
+            self._multiply = partial(_rounded_product, dtype=space.products)
         self._input_gradient: Rows | None = None
         if gradients is not None:
             self._weight_gradient = gradients[f"{name}.weight"]
             self._bias_gradient = gradients[f"{name}.bias"]
-            self._weight_product = self._place(name, space)
+            self._weight_product = self._place(name, space, inputs if input_gradient else width(inputs))
+            if self._weight_product is not None:
+                self._copied_gradient = self._weight_product[:, :outputs, :inputs]
             self._transposed = self._weight.transpose(1, 2)
             if input_gradient:
                 self._input_gradient = space.features(f"{name}.input_gradient", inputs)
@@ -58,35 +68,51 @@ class Dense:
         if x.view is not self._x:
             self._x = x.view
             self._x_transposed = x.flat if x.flat.ndim == 3 else x.view.transpose(1, 2)
-        self._multiply(self._weight, x.view, self._out.view)
+        if self._tall_weight is None:
+            self._multiply(self._weight, x.view, out=self._out.view)
+        else:
+            self._copied_weight.copy_(self._weight)
+            self._multiply(self._tall_weight, x.view, out=self._tall_out)
         self._out.view.add_(self._bias)
         return self._out
 
     def backward(self, gradient: Rows) -> Rows:
         """Write dW = g x^T and db = g 1, return W^T g."""
-        self._multiply(gradient.view, self._x_transposed, self._weight_product)
-        if self._weight_product is not self._weight_gradient:
-            self._weight_gradient.copy_(self._weight_product)
+        x, product = self._x_transposed, self._weight_product
+        if product is None or x.shape[2] != product.shape[2]:
+            self._multiply(gradient.view, x, out=self._weight_gradient)
+        else:
+            tall = gradient.view if self._tall_weight is None else gradient.tall(self._height)
+            self._multiply(tall, x, out=product)
+            self._weight_gradient.copy_(self._copied_gradient)
         torch.sum(gradient.view, 2, out=self._bias_gradient)
         if self._input_gradient is None:
             return gradient
-        self._multiply(self._transposed, gradient.view, self._input_gradient.view)
+        self._multiply(self._transposed, gradient.view, out=self._input_gradient.view)
         return self._input_gradient
 
-    def _place(self, name: str, space: Workspace) -> Tensor:
-        """Return where dW is computed: small ones apart and then copied, where all K are one call to MKL and not K.
+    def _place(self, name: str, space: Workspace, columns: int) -> Tensor | None:
+        """Return where dW is computed, (K, height, columns), to be copied, where that is larger or faster.
 
-        It takes a contiguous result, which must also keep every member on the grid of the layout.
+        All K are one call to MKL, and not K, if the result is contiguous, which must also keep every member on the
+        grid of the layout. A single column MKL computes otherwise for K than for one. Sizes depend on the member's
+        shape alone, and with them the bits.
         """
         gradient = self._weight_gradient
-        size = gradient[0].numel()
-        if gradient.is_contiguous() or size > SMALL or size != padded(size):
-            return gradient
-        return space.flat(f"{name}.weight_gradient", size).view_as(gradient)
+        size = self._height * columns
+        if columns == 1:
+            return None
+        if size == gradient[0].numel() and (gradient.is_contiguous() or size > SMALL or size != padded(size)):
+            return None
+        return _block(space, f"{name}.weight_gradient", self._height, columns)
 
-    def _multiply(self, left: Tensor, right: Tensor, out: Tensor) -> None:
-        """Write the K products (K, M, N) (K, N, P) into ``out``."""
-        if self._products is None:
-            torch.bmm(left, right, out=out)
-        else:
-            out.copy_(torch.bmm(left.to(self._products), right.to(self._products)))
+
+def _rounded_product(left: Tensor, right: Tensor, *, out: Tensor, dtype: torch.dtype) -> None:
+    """Write the K products (K, M, N) (K, N, P) of factors rounded to ``dtype`` into ``out``."""
+    out.copy_(torch.bmm(left.to(dtype), right.to(dtype)))
+
+
+def _block(space: Workspace, name: str, rows: int, columns: int) -> Tensor:
+    """Return a buffer (K, rows, columns), each member's matrix on the grid."""
+    size = rows * columns
+    return space.flat(name, size)[:, :size].view(-1, rows, columns)

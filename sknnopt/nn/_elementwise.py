@@ -76,9 +76,10 @@ class Dropout:
         self._threshold = (thresholds - 2**15).to(torch.int16).unsqueeze(1).to(space.device)
         self._scale = scale.to(space.dtype).unsqueeze(1).to(space.device)
         self._random = random
-        self._bits = space.flat(f"{name}.bits", features * space.rows, torch.int16)
-        self._mask = space.flat(f"{name}.mask", features * space.rows)
         self._out = space.features(f"{name}.out", features)
+        size = self._out.flat.shape[1]
+        self._bits = space.flat(f"{name}.bits", size, torch.int16)
+        self._mask = space.flat(f"{name}.mask", size)
 
     def forward(self, x: Rows, step: Pass) -> Rows:
         """Return x * mask with a fresh mask in training, x otherwise."""

@@ -1,5 +1,6 @@
 """The buffers that a stacked network computes in, allocated once."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -7,16 +8,54 @@ from torch import Tensor
 
 from sknnopt.nn._layout import padded
 
+WIDENED = range(5, 64)
+"""Numbers of inputs that are widened: MKL is slow with what is left of a multiple of 8."""
+
+NARROW = 16
+"""Features up to which a call costs more than a few rows of zeros more."""
+
+
+def width(features: int) -> int:
+    """Return how many columns a batch of inputs has in memory, those beyond the features being zero.
+
+    Examples
+    --------
+    >>> width(4), width(54), width(100)
+    (4, 56, 100)
+    """
+    return -(-features // 8) * 8 if features in WIDENED else features
+
+
+def height(features: int, rows: int) -> int:
+    """Return how many features of a batch a buffer has room for, in whole rows.
+
+    Where a few more fill the block up to the grid, the cohort's blocks lie side by side without a gap: MKL then takes
+    all K products in one call.
+
+    Examples
+    --------
+    >>> height(7, 200), height(10, 32), height(2, 33)
+    (8, 10, 2)
+    """
+    step = padded(1) // math.gcd(padded(1), rows)
+    whole = -(-features // step) * step
+    return whole if features <= NARROW and 2 * whole <= 3 * features else features
+
 
 class Rows(NamedTuple):
     """Activations of a batch, feature-major, each member's block padded.
 
     ``flat`` (K, S) is contiguous: element-wise kernels run over it. ``view`` (K, F, B) is the same memory without the
-    padding: products and reductions run over it.
+    padding: products and reductions run over it. Inputs alone are row-major: ``flat`` (K, B, F or more).
     """
 
     flat: Tensor
     view: Tensor
+
+    def tall(self, features: int) -> Tensor:
+        """Return the memory as (K, ``features``, B), which may be more features than the view has."""
+        rows = self.view.shape[2]
+        return self.flat[:, : features * rows].view(-1, features, rows)
 
 
 class Workspace:
@@ -59,7 +98,8 @@ class Workspace:
 
     def features(self, name: str, features: int) -> Rows:
         """Return a feature-major buffer, view (K, features, B)."""
-        flat = self.flat(name, features * self.rows)
+        gap = self.rows == 1  # MKL computes a single column otherwise for K than for one, where they lie side by side
+        flat = self.flat(name, height(features, self.rows) * self.rows + gap)
         return Rows(flat, flat[:, : features * self.rows].view(-1, features, self.rows))
 
     def inputs(self, name: str, features: int) -> Tensor:

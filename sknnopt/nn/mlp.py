@@ -132,7 +132,7 @@ class MLP:
             if self.dropout[i] > 0 and gradients is not None:
                 layers.append(Dropout(f"dropout_{i}", [rates[i] for rates in dropout], random, width, space))
         layers.append(Dense("output", views, slopes, space, input_gradient=bool(self.hidden)))
-        return StackedMLP(layers)
+        return StackedMLP(layers, self.n_inputs)
 
     def module(self) -> nn.Module:
         """Return a :class:`torch.nn.Sequential` of torch's own layers, their parameters not yet filled."""
@@ -171,18 +171,20 @@ class StackedMLP:
     Parameters
     ----------
     layers : list of Layer
+    features : int
+        F, columns of the rows that count.
     """
 
-    def __init__(self, layers: list[Layer]) -> None:
-        self._layers = layers
+    def __init__(self, layers: list[Layer], features: int) -> None:
+        self._layers, self._features = layers, features
         self._reversed = layers[::-1]
         self._inputs: dict[int, Rows] = {}
 
     def forward(self, x: Tensor, step: Pass) -> Rows:
-        """Return the scores, view (K, O, B), of the rows ``x`` (K, B, F)."""
+        """Return the scores, view (K, O, B), of the rows ``x`` (K, B, F), which columns of zeros may follow."""
         rows = self._inputs.get(id(x))
         if rows is None:
-            rows = self._inputs[id(x)] = Rows(x, x.transpose(1, 2))
+            rows = self._inputs[id(x)] = Rows(x, x[..., : self._features].transpose(1, 2))
         for layer in self._layers:
             rows = layer.forward(rows, step)
         return rows

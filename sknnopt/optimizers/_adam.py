@@ -74,6 +74,7 @@ class Adam(_Moments):
     array([0.03162])
     """
 
+    keeps_zeros = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**_BETAS, "amsgrad": ["boolean"]}
 
     def __init__(
@@ -169,6 +170,7 @@ class NAdam(_Moments):
     0.002
     """
 
+    keeps_zeros = True
     default_learning_rate = 2e-3
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**_BETAS, "momentum_decay": [POSITIVE]}
 
@@ -292,6 +294,7 @@ class Adamax(_Moments):
     0.002
     """
 
+    keeps_zeros = True
     default_learning_rate = 2e-3
 
     def __init__(self, *, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> None:

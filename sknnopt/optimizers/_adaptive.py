@@ -39,6 +39,7 @@ class Adagrad(Optimizer):
     array([0.1 , 0.05])
     """
 
+    keeps_zeros = True
     default_learning_rate = 1e-2
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "lr_decay": [NON_NEGATIVE],
@@ -104,6 +105,7 @@ class Adadelta(Optimizer):
     1.0
     """
 
+    keeps_zeros = True
     default_learning_rate = 1.0
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"rho": [FRACTION], "epsilon": [POSITIVE]}
 
@@ -167,6 +169,7 @@ class RMSprop(Optimizer):
     ['_scratch', 'mean', 'momentum', 'square']
     """
 
+    keeps_zeros = True
     default_learning_rate = 1e-2
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "alpha": [FRACTION],

@@ -36,6 +36,12 @@ class Numbers(dict[str, Tensor]):
         self.shared: dict[str, list[float]] = {}
         self.step = 0
 
+    def first(self, members: int) -> Numbers:
+        """Return those of the first members; what all have in common these have too."""
+        part = Numbers((name, value[:members]) for name, value in self.items())
+        part.shared, part.step = self.shared, self.step
+        return part
+
 
 class Optimizer(Choice):
     """Base of the optimizers; a new one needs `coefficients`, `init` and `update`.
@@ -50,6 +56,9 @@ class Optimizer(Choice):
     ----------
     default_learning_rate, default_weight_decay : float
         What the estimator's "auto" stands for.
+    keeps_zeros : bool
+        Whether `update` leaves zeros in `gradients` where parameters, gradients and state were zero, as in the
+        padding between blocks; the caller then need not write them. A class that defines `update` states it.
 
     Examples
     --------
@@ -65,6 +74,12 @@ class Optimizer(Choice):
 
     default_learning_rate: ClassVar[float] = 1e-3
     default_weight_decay: ClassVar[float] = 0.0
+    keeps_zeros: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "update" in vars(cls) and "keeps_zeros" not in vars(cls):
+            cls.keeps_zeros = False
 
     @property
     def stateful(self) -> bool:

@@ -45,6 +45,7 @@ class SGD(Optimizer):
     sklearn.utils._param_validation.InvalidParameterError: The 'nesterov' parameter of SGD needs momentum ...
     """
 
+    keeps_zeros = True
     default_learning_rate = 1e-2
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "momentum": [FRACTION],
