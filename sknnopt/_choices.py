@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from types import FunctionType
 from typing import Any, TypeVar
+
+import joblib
 
 from ._compat import Estimator, InvalidParameterError
 
@@ -29,6 +32,16 @@ class Choice(Estimator):
     sklearn.utils._param_validation.InvalidParameterError: The 'momentum' parameter of SGD must be a float \
 in the range [0.0, 1.0). Got 2 instead.
     """
+
+    def key(self) -> Hashable:
+        """Return what is equal for objects that compute the same: the class and the parameters' content."""
+        values = self.get_params(deep=False)
+        if all(isinstance(value, int | float | str | FunctionType | None) for value in values.values()):
+            return (type(self), *values.items())
+        try:
+            return type(self), joblib.hash(values)
+        except Exception:  # what cannot be pickled, a lambda say, is like itself alone
+            return type(self), id(self)
 
     def validate(self) -> None:
         """Check every parameter against its constraints.

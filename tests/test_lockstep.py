@@ -269,6 +269,19 @@ def test_a_search_takes_part_in_the_block_around_it() -> None:
     assert sweep.cohort_sizes == [5, 5, 5]
 
 
+def test_a_transformer_in_place_does_not_reach_fits_that_wait() -> None:
+    numbers = X_NUMBERS.astype(np.float32)
+    network = NNRegressor(**SMALL, preprocessing=None)
+
+    def run() -> np.ndarray:
+        model = MultiOutputRegressor(make_pipeline(StandardScaler(copy=False), network))
+        return model.fit(numbers.copy(), np.c_[Y_NUMBERS, -Y_NUMBERS]).predict(X_NUMBERS.astype(np.float32))
+
+    expected = run()
+    with lockstep(n_jobs=1):
+        assert_array_equal(run(), expected)
+
+
 def test_metadata_reaches_the_fits() -> None:
     weight = np.linspace(0.0, 2.0, len(y))
     estimator = NNClassifier(**SMALL)

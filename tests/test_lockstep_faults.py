@@ -13,11 +13,14 @@ from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import FitFailedWarning
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback
 
-from sknnopt import NNClassifier, lockstep
+from sknnopt import NNClassifier, NNRegressor, lockstep
+from sknnopt.losses import Loss
+from sknnopt.model_selection._backend import NestedBackend
 
 pytestmark = [
     pytest.mark.timeout(60),
@@ -279,6 +282,96 @@ def test_a_network_of_ones_own_trains_among_the_others() -> None:
         assert_array_equal(expected, search.fit(X, y).cv_results_["mean_test_score"])
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_block_serves_again_after_an_interrupt(nested: bool, n_jobs: int) -> None:
+    search: Any = GridSearchCV(LONG, {"learning_rate": np.logspace(-4, -2, 4)}, cv=FOLDS)
+    with lockstep(n_jobs=n_jobs):
+        timer = threading.Timer(0.7, _thread.interrupt_main)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            cross_val_score(search, X, y) if nested else search.fit(X, y)
+        assert cross_val_score(NETWORK, X, y).shape == (5,)
+        with pytest.raises(ValueError, match="learning_rate"):
+            GridSearchCV(NETWORK, {"learning_rate": [0.1, -1.0]}, error_score="raise").fit(X, y)
+        assert cross_val_score(NETWORK, X, y).shape == (5,)
+
+
+def test_a_progress_bar_that_cannot_write_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed:
+        encoding = "utf-8"
+
+        def write(self, text: str) -> None:
+            raise OSError("closed")
+
+        def flush(self) -> None:
+            raise OSError("closed")
+
+    with lockstep(verbose=1) as sweep:
+        monkeypatch.setattr("sknnopt.model_selection._progress.Progress.arrived", lambda *args: Closed().write(""))
+        assert cross_val_score(NETWORK, X, y).shape == (5,)
+    assert sum(sweep.cohort_sizes) == 5
+
+
+def test_a_thread_that_cannot_start_leaves_the_work_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, count = threading.Thread.start, []
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name == "sknnopt task":
+            count.append(thread)
+            if len(count) > 3:
+                raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    expected = cross_val_score(NETWORK, X, y, cv=3)
+    with lockstep(n_jobs=1):
+        assert_array_equal(cross_val_score(NETWORK, X, y, cv=3), expected)
+
+
+def test_losses_that_differ_deep_inside_do_not_share_a_cohort() -> None:
+    class Weighted(Loss):
+        tasks = frozenset({"regression"})
+
+        def __init__(self, weights: Any) -> None:
+            self.weights = weights
+
+        def __call__(self, output: Any, target: Any) -> Any:
+            return (output - target).square().sum(1) * float(self.weights[1000])
+
+    low, high = np.ones(3000), np.ones(3000)
+    high[1000] = 50.0
+    network = NNRegressor(hidden_layer_sizes=(4,), max_epochs=3, optimizer="sgd", learning_rate=1e-3, random_state=0)
+    search = GridSearchCV(network, {"loss": [Weighted(low), Weighted(high)]}, cv=2, refit=False)
+    expected = clone(search).fit(X, X[:, 0]).cv_results_["mean_test_score"]
+    with lockstep(n_jobs=1) as sweep:
+        found = search.fit(X, X[:, 0]).cv_results_["mean_test_score"]
+    assert_array_equal(expected, found)
+    assert expected[0] != expected[1]
+    assert sum(sweep.cohort_sizes) == 4
+
+
+def test_a_block_entered_twice_ends_twice() -> None:
+    block = lockstep(n_jobs=1)
+    with block, block:
+        assert cross_val_score(NETWORK, X, y, cv=2).shape == (2,)
+    assert not isinstance(joblib.parallel.get_active_backend()[0], NestedBackend)
+
+
+@pytest.mark.parametrize("max_members", [2, "auto"])
+def test_a_scorer_may_cross_validate_while_an_ensemble_trains(max_members: Any) -> None:
+    def score(estimator: Any, X: Any, y: Any) -> float:
+        return float(cross_val_score(LogisticRegression(), X, y, cv=2).mean())
+
+    network = NNClassifier(
+        hidden_layer_sizes=(4,), max_epochs=2, n_members=5, early_stopping=True, validation_fraction=0.3, scoring=score,
+        random_state=0,
+    )  # fmt: skip
+    expected = cross_val_score(network, X, y, cv=2)
+    with lockstep(n_jobs=1, max_members=max_members):
+        assert_array_equal(cross_val_score(network, X, y, cv=2), expected)
+
+
 def test_a_scorer_may_fit_networks_itself() -> None:
     def score(estimator: Any, X: Any, y: Any) -> float:
         return float(cross_val_score(clone(NETWORK), X, y, cv=2).mean())
@@ -312,9 +405,8 @@ def test_fit_times_are_shares_of_the_cohorts() -> None:
 
 
 def test_fit_times_of_nested_searches_do_not_count_the_others() -> None:
-    search = GridSearchCV(NETWORK, {"learning_rate": [1e-3, 1e-2, 3e-2]}, cv=FOLDS)
-    from sklearn.model_selection import cross_validate
-
+    network = clone(NETWORK).set_params(max_epochs=100)
+    search = GridSearchCV(network, {"learning_rate": [1e-3, 1e-2, 3e-2]}, cv=FOLDS)
     began = time.perf_counter()
     with lockstep(n_jobs=1):
         results = cross_validate(search, X, y)

@@ -135,9 +135,8 @@ class Job:
         """Return what members must share to be stacked into one cohort."""
         t = self.techniques
         regularization = None if t.regularization is None else t.regularization.structure()
-        loss = (type(t.loss), str(sorted(t.loss.get_params().items())))
         return (
-            self.network.structure(), t.batch_size, t.optimizer.structure(), loss, regularization,
+            self.network.structure(), t.batch_size, t.optimizer.structure(), t.loss.key(), regularization,
             t.gradient_clipping is None, t.label_smoothing > 0, t.weight_decay > 0,
             self.table.weight is None, self.table.row_shape, str(self.devices), self.dtype, self.products,
         )  # fmt: skip

@@ -12,6 +12,7 @@ from sklearn.utils.validation import validate_data
 from sknnopt import losses
 from sknnopt._compat import Estimator
 from sknnopt.data import ClassTarget, RegressionTarget, TableEncoder, check_weights
+from sknnopt.engine import current_meeting
 from sknnopt.estimators._data import (
     AUTO_STOPPING_ROWS,
     Prepared,
@@ -86,6 +87,8 @@ class PreparingEstimator(Estimator, ABC):
             self.preprocessor_, X, numpy_dtype, estimator=self, fit=reset, allow_nd=self._takes_nd(),
             fit_weight=_on_rows(weight, rows, X),
         )  # fmt: skip
+        if current_meeting() is not None and isinstance(X, np.ndarray) and np.may_share_memory(inputs, X):
+            inputs = inputs.copy()  # while this fit waits, others run, and may write into what is theirs
         counted = self._row_weights(weight, y, codes, rows)
         prepared = Prepared(as_table(inputs, target, counted), rows)
         self.n_validation_samples_ = 0

@@ -67,7 +67,11 @@ class NestedBackend(ParallelBackendBase):
         """
         if require == "sharedmem":
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
-        raise FallbackToBackend(CallBackend(self.sweep, self.nesting_level or 0))
+        raise FallbackToBackend(CallBackend(self._sweep_of_call(), self.nesting_level or 0))
+
+    def _sweep_of_call(self) -> Sweep:
+        """Return what a call that begins now is part of."""
+        return self.sweep
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:
         """Not called: `configure` names another backend."""

@@ -7,6 +7,7 @@ from typing import Any, Self
 from joblib import parallel_config, register_parallel_backend
 from joblib.parallel import ParallelBackendBase, SequentialBackend, ThreadingBackend
 
+from sknnopt._choices import suggestion
 from sknnopt._compat import FallbackToBackend, InvalidParameterError
 from sknnopt.model_selection._backend import NestedBackend
 from sknnopt.model_selection._bundles import BundleBackend
@@ -35,8 +36,14 @@ class LockstepBackend(NestedBackend):
         nesting_level: int | None = None,
         inner_max_num_threads: int | None = None,
     ) -> None:
-        _check("max_members", max_members, "'auto'", least=1)
-        _check("n_jobs", n_jobs, "None")
+        _check("max_members", max_members, "auto", least=1)
+        _check("n_jobs", n_jobs, None)
+        _check("verbose", verbose, False, least=0)
+        if not isinstance(backend, str | ParallelBackendBase | None):
+            raise InvalidParameterError(
+                "The 'backend' parameter of lockstep must be a joblib backend, its name or None. "
+                f"Got {backend!r} instead."
+            )
         super().__init__(Sweep(max_members, n_jobs, verbose), nesting_level, inner_max_num_threads)
         self.workers = None if backend is None else _worker_backend(backend)
 
@@ -54,17 +61,27 @@ class LockstepBackend(NestedBackend):
             workers = _worker_backend("loky")
         alone = current_task() is None and not parallel.return_generator and require != "sharedmem"
         if workers is not None and alone:
-            raise FallbackToBackend(BundleBackend(self.sweep, workers, WIDTH))
+            raise FallbackToBackend(BundleBackend(self.sweep.anew(), workers, WIDTH))
         return super().configure(n_jobs, parallel, prefer, require, **options)
 
+    def _sweep_of_call(self) -> Sweep:
+        """Return the sweep of the task around the call, or a new one."""
+        task = current_task()
+        return self.sweep.anew() if task is None else task.call.sweep
 
-def _check(name: str, value: Any, other: str, least: int | None = None) -> None:
+
+def _check(name: str, value: Any, other: Any, least: int | None = None) -> None:
     """Refuse what is neither an integer nor the one other value."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if (whole and value != 0 and (least is None or int(value) >= least)) or repr(value) == other:
+    if (whole and (int(value) != 0 if least is None else int(value) >= least)) or (
+        value == other and type(value) is not int
+    ):
         return
-    kind = "an integer other than 0" if least is None else "an integer of at least 1"
-    raise InvalidParameterError(f"The '{name}' parameter of lockstep must be {kind} or {other}. Got {value!r} instead.")
+    kind = "an integer other than 0" if least is None else f"an integer of at least {least}"
+    hint = suggestion(value, ["auto"]) if isinstance(value, str) and other == "auto" else ""
+    raise InvalidParameterError(
+        f"The '{name}' parameter of lockstep must be {kind} or {other!r}. Got {value!r} instead.{hint}"
+    )
 
 
 def _worker_backend(backend: str | ParallelBackendBase) -> ParallelBackendBase | None:
@@ -128,10 +145,11 @@ class lockstep:
     ) -> None:
         self.max_members, self.n_jobs, self.backend, self.verbose = max_members, n_jobs, backend, verbose
         self._backend = LockstepBackend(max_members, n_jobs, backend, verbose)
+        self._configs: list[parallel_config] = []
 
     def __enter__(self) -> Self:
-        self._config = parallel_config(backend=self._backend)
-        around = self._config.old_parallel_config["backend"]
+        self._configs.append(parallel_config(backend=self._backend))
+        around = self._configs[-1].old_parallel_config["backend"]
         if self.backend is None and isinstance(around, ParallelBackendBase):
             self._backend.workers = _worker_backend(around)
         return self
@@ -139,7 +157,7 @@ class lockstep:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._config.unregister()
+        self._configs.pop().unregister()
 
     @property
     def cohort_sizes(self) -> list[int]:

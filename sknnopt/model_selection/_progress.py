@@ -11,6 +11,10 @@ from tqdm.auto import tqdm
 from sknnopt.engine import Job
 
 
+class _Bar(tqdm):  # type: ignore[type-arg, unused-ignore]
+    monitor_interval = 0  # a thread that would stay
+
+
 class Progress:
     """Shows how far a sweep's members have come, and the best mean score so far.
 
@@ -26,7 +30,7 @@ class Progress:
     def __init__(self, file: Any = None) -> None:
         self._file = sys.stderr if file is None else file
         self._lock = threading.Lock()
-        self._bar = tqdm(unit="epoch", desc="lockstep", file=self._file, total=0, leave=True)
+        self._bar = _Bar(unit="epoch", desc="lockstep", file=self._file, total=0, leave=True)
         self._tasks = self._arrived = self._members = self._trained = self._epochs = 0
         self._scores: dict[int, list[float]] = defaultdict(list)
 

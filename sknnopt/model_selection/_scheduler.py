@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from joblib import parallel_config
 
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Result, attend, train_together
@@ -59,6 +60,8 @@ class Scheduler:
         """Begin a call, made by the task of this thread if there is one."""
         call = Call(current_task(), patience)
         with self._lock:
+            if call.is_over:
+                raise Aborted
             self._tokens.calls.add(call)
         return call
 
@@ -66,7 +69,7 @@ class Scheduler:
         """Queue a task, which starts once there is a token."""
         with self._lock:
             if task.call.is_over:
-                return
+                raise Aborted
             task.call.pending += 1
             task.call.last_event = time.monotonic()
             self._watcher.submitted(task)
@@ -82,14 +85,17 @@ class Scheduler:
         """Give a call up: what is queued is dropped, what waits is woken, what trains ends with its epoch."""
         with self._lock:
             call.aborted = True
-            self._tokens.drop()
+            dropped = self._tokens.drop()
+        for task in dropped:
+            task.callback((None, Aborted()))
 
     def close(self, call: Call, wait: float) -> None:
         """End a call and wait for its threads, so many seconds if it was given up."""
         with self._lock:
             call.dispatching = False
             self._tokens.calls.discard(call)
-            threads, call.threads = call.threads, []
+            threads = [thread for thread in call.threads if thread.ident is not None]
+            call.threads = []
             timer = self._tokens.stop_timer()
         if timer is not None:
             timer.join()
@@ -105,6 +111,7 @@ class Scheduler:
         began = time.perf_counter()
         self._help(call, task)
         with self._lock:
+            task.away = True
             self._tokens.release(task)
         try:
             yield
@@ -113,6 +120,7 @@ class Scheduler:
                 self._tokens.ready(task)
                 self._tokens.schedule()
             self._wait(task)
+            task.away = False
             task.correct(began, call.cost)
 
     def _help(self, call: Call, parent: Task) -> None:
@@ -166,14 +174,15 @@ class Scheduler:
         torch.get_num_threads()  # a thread's first call takes what was last set anywhere, perhaps by a fit that trains
         torch.set_num_threads(self.torch_threads)
         try:
-            outcome = self._run(task)
+            try:
+                outcome = task.call.context.copy().run(self._run, task)
+            except BaseException as error:  # joblib has to hear of every task, or it waits for ever
+                outcome = None, error
             with self._lock:  # joblib may wait for its iterator, and nobody else should wait for that
                 task.since = time.monotonic()
                 self._tokens.reporting.add(task)
                 self._tokens.release(task)
             task.callback(outcome)
-        except Aborted:
-            pass
         finally:
             with self._lock:
                 self._tokens.reporting.discard(task)
@@ -188,6 +197,7 @@ class Scheduler:
         finally:
             _here.task = before
             with self._lock:
+                task.call.cost += task.cost
                 task.call.pending -= 1
                 task.call.last_event = time.monotonic()
         if outcome[1] is None:
@@ -217,7 +227,10 @@ class Scheduler:
                 self._tokens.waiting.discard(task)
 
     def _lead(self, task: Task, cohort: Sequence[Seat]) -> None:
-        """Train a cohort for everyone in it, in the thread of one of its tasks."""
+        """Train a cohort for everyone in it, in the thread of one of its tasks.
+
+        What members' own code does meanwhile, a scorer that cross-validates say, is no part of the sweep.
+        """
 
         def after_epoch(members: int) -> None:
             self._watcher.epoch(members)
@@ -225,16 +238,19 @@ class Scheduler:
                 raise Aborted
 
         jobs, results = [seat.job for seat in cohort], list[Result]()
+        _here.task = None
         try:
-            with attend(None):
+            with attend(None), parallel_config(backend="sequential"):
                 results = train_together(jobs, after_epoch)
         except BaseException as error:
             results = [Result(torch.empty(0), torch.empty(0), error=error) for _ in cohort]
-        self._watcher.trained(jobs, results)
+        finally:
+            _here.task = task
         with self._lock:
             for seat, result in zip(cohort, results, strict=True):
                 seat.result = result
                 seat.task.missing -= 1
-                if seat.task.missing == 0:
+                if seat.task.missing == 0 and not seat.task.call.is_over:
                     self._tokens.ready(seat.task)
             self._tokens.release(task)
+        self._watcher.trained(jobs, results)

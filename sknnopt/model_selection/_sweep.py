@@ -1,6 +1,5 @@
-"""What the calls within one ``lockstep`` block share."""
+"""One outermost call in lockstep, with its settings, and all calls within its tasks."""
 
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,60 +15,73 @@ from sknnopt.model_selection._task import Call, Task
 
 
 class Sweep:
-    """A scheduler with its settings and its record.
+    """A scheduler with its settings and its record; it watches the scheduler, see :class:`Watcher`.
 
     Parameters
     ----------
     max_members : int or "auto"
     n_jobs : int or None
     verbose : int
+    cohort_sizes : list of int or None
+        Where to write how many members each cohort has that is started.
 
     Attributes
     ----------
     scheduler : Scheduler
-    cohort_sizes : list of int
-        Members of each cohort that was started, in order.
     """
 
-    def __init__(self, max_members: int | str = "auto", n_jobs: int | None = None, verbose: int = 0) -> None:
+    def __init__(
+        self,
+        max_members: int | str = "auto",
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        cohort_sizes: list[int] | None = None,
+    ) -> None:
         self.max_members, self.n_jobs, self.verbose = max_members, n_jobs, verbose
-        self.cohort_sizes: list[int] = []
+        self.cohort_sizes = [] if cohort_sizes is None else cohort_sizes
         self.scheduler = Scheduler(self._suitable, self)
-        self.progress: Progress | None = None
-        self._open, self._lock = 0, threading.Lock()
+        self._progress: Progress | None = None
+
+    def anew(self) -> "Sweep":
+        """Return a sweep of these settings for another call, so that nothing is left to it of what came before."""
+        return Sweep(self.max_members, self.n_jobs, self.verbose, self.cohort_sizes)
 
     def _suitable(self, job: Job) -> int:
         size = suitable_members(job) if isinstance(self.max_members, str) else self.max_members
-        if self.progress is not None:
-            self.progress.say(
-                f"lockstep: up to {size} members a cohort ({job.network.layout.n_parameters:,} parameters, batches of "
-                f"{job.techniques.batch_size}), {self.scheduler.tokens} cohorts at once"
-            )
+        self._show(
+            "say",
+            f"lockstep: up to {size} members a cohort ({job.network.layout.n_parameters:,} parameters, batches of "
+            f"{job.techniques.batch_size}), {self.scheduler.tokens} cohorts at once",
+        )
         return size
 
+    def _show(self, what: str, *arguments: Any) -> None:
+        """Tell the progress bar, if there is one; one that cannot be written to is given up."""
+        if self._progress is not None:
+            try:
+                getattr(self._progress, what)(*arguments)
+            except Exception:
+                self._progress = None
+
     def submitted(self, task: Task) -> None:
-        """See :class:`Watcher`, as for the other methods of its names."""
-        if self.progress is not None and task.call.parent is None:
-            self.progress.submitted()
+        if task.call.parent is None:
+            self._show("submitted")
 
     def arrived(self, jobs: Sequence[Job]) -> None:
-        if self.progress is not None:
-            self.progress.arrived(jobs)
+        self._show("arrived", jobs)
 
     def started(self, jobs: Sequence[Job]) -> None:
         self.cohort_sizes.append(len(jobs))
 
     def epoch(self, members: int) -> None:
-        if self.progress is not None:
-            self.progress.epoch(members)
+        self._show("epoch", members)
 
     def trained(self, jobs: Sequence[Job], results: Sequence[Result]) -> None:
-        if self.progress is not None:
-            self.progress.trained(jobs, sum(len(result.history) for result in results))
+        self._show("trained", jobs, sum(len(result.history) for result in results))
 
     def finished(self, task: Task, results: Sequence[Any]) -> None:
-        if self.progress is not None and task.call.parent is None and len(results) == 1:
-            self.progress.finished(task.work.items[0][2], results[0])
+        if task.call.parent is None and len(results) == 1:
+            self._show("finished", task.work.items[0][2], results[0])
 
     @contextmanager
     def call(self, n_jobs: int, *, patience: float, abort_wait: float = 0.0) -> Iterator[Call]:
@@ -83,41 +95,36 @@ class Sweep:
             Seconds; see :class:`Call` and :meth:`Scheduler.close`.
         """
         outermost = current_task() is None
-        if outermost:
-            self._begin(resolve_n_jobs(n_jobs if self.n_jobs is None else self.n_jobs))
-        call = self.scheduler.open(patience)
+        before = list(warnings.filters), torch.get_num_threads()
+        call: Call | None = None
         try:
+            if outermost:
+                self.scheduler.tokens = resolve_n_jobs(n_jobs if self.n_jobs is None else self.n_jobs)
+                self.scheduler.torch_threads = before[1]
+                self._progress = Progress() if self.verbose else None
+            call = self.scheduler.open(patience)
+            call.sweep = self
             yield call
         except BaseException:
-            self.scheduler.abort(call)
+            if call is not None:
+                self.scheduler.abort(call)
             raise
         finally:
-            self.scheduler.close(call, abort_wait if outermost else 0.0)
-            if outermost:
-                self._end()
+            try:
+                if call is not None:
+                    self.scheduler.close(call, abort_wait if outermost else 0.0)
+            finally:
+                if outermost:
+                    self._put_back(*before)
 
-    def _begin(self, tokens: int) -> None:
-        with self._lock:
-            self._open += 1
-            if self._open == 1:
-                self._before = list(warnings.filters), torch.get_num_threads()
-                self.scheduler.torch_threads = torch.get_num_threads()
-                self.progress = Progress() if self.verbose else None
-        self.scheduler.tokens = tokens
-
-    def _end(self) -> None:
-        """Put back what threads share, when no call is left."""
-        with self._lock:
-            self._open -= 1
-            if self._open == 0:
-                filters, threads = self._before
-                if list(warnings.filters) != filters:
-                    warnings.filters[:] = filters  # type: ignore[index]
-                    warnings._filters_mutated()  # type: ignore[attr-defined]
-                torch.set_num_threads(threads)
-                if self.progress is not None:
-                    self.progress.close()
-                    self.progress = None
+    def _put_back(self, filters: list[Any], threads: int) -> None:
+        """Restore what threads share."""
+        if list(warnings.filters) != filters:
+            warnings.filters[:] = filters  # type: ignore[index]
+            warnings._filters_mutated()  # type: ignore[attr-defined]
+        torch.set_num_threads(threads)
+        self._show("close")
+        self._progress = None
 
 
 def resolve_n_jobs(n_jobs: int) -> int:

@@ -1,5 +1,6 @@
 """One unit of work that joblib hands to the backend, and what it has cost."""
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -45,6 +46,10 @@ class Call:
         Whether it has been given up.
     cost : float
         Seconds that its finished tasks have taken, each only its own.
+    context : contextvars.Context
+        The caller's, which each task has a copy of.
+    sweep : Sweep
+        What it is part of.
     """
 
     parent: "Task | None"
@@ -55,6 +60,8 @@ class Call:
     threads: list[threading.Thread] = field(default_factory=list)
     aborted: bool = False
     cost: float = 0.0
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    sweep: Any = None
 
     @property
     def depth(self) -> int:
@@ -85,8 +92,12 @@ class Task:
         What it is to train, for everyone in it.
     missing : int
         How many of its own members are not trained yet.
+    away : bool
+        Whether it waits for the tasks of a call of its own.
     since : float
         When it last was given a token.
+    cost : float
+        Seconds that it has taken, only its own.
     """
 
     call: Call
@@ -96,7 +107,9 @@ class Task:
     has_token: bool = False
     cohort: list[Seat] = field(default_factory=list)
     missing: int = 0
+    away: bool = False
     since: float = 0.0
+    cost: float = 0.0
     _started: float = 0.0
     _corrections: list[tuple[float, float]] = field(default_factory=list)
 
@@ -118,7 +131,7 @@ class Task:
             if self.call.is_over:
                 raise Aborted from error
             return None, error
-        self.call.cost += time.perf_counter() - self._started - sum(excess for _, excess in self._corrections)
+        self.cost = time.perf_counter() - self._started - sum(excess for _, excess in self._corrections)
         self._correct_times(results)
         return results, None
 

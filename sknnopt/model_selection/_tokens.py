@@ -103,6 +103,7 @@ class Tokens:
             self._widest, self._limit = widest, affordable_tasks(widest)
         self._members_a_task = len(seats)
         self._room.enter(seats)
+        self.waiting.add(task)
         self.release(task)
 
     def ready(self, task: Task) -> None:
@@ -117,14 +118,16 @@ class Tokens:
             self._running.discard(task)
         self.schedule()
 
-    def drop(self) -> None:
-        """Forget what belongs to calls that have been given up, and wake those who wait for it."""
+    def drop(self) -> list[Task]:
+        """Forget what belongs to calls that have been given up and wake those who wait; return what was queued."""
+        dropped = [task for queue in self._queues for task in queue if task.call.is_over]
         self._queues = [deque(task for task in queue if not task.call.is_over) for queue in self._queues]
         self._room.leave()
         for task in self.waiting:
             if task.call.is_over:
                 task.wake.set()
         self.schedule()
+        return dropped
 
     def withdraw(self, task: Task, cohort: Sequence[Seat]) -> None:
         """Let a waiting task end; somebody else leads the cohort it was to lead."""
@@ -138,18 +141,15 @@ class Tokens:
         while self._used < self.number:
             if self._ready:
                 self._grant(self._ready.popleft(), [])
-            elif cohort := self._room.full_cohort(*self._prospects()):
-                if not self._appoint(cohort):
-                    return
+                continue
+            leader = next((task for task in self.waiting if _may_lead(task)), None)
+            if leader is not None and (cohort := self._room.full_cohort(*self._prospects())):
+                self._appoint(leader, cohort)
             elif len(self._running) + len(self.waiting) < self._limit and (task := self._next()) is not None:
-                self._take(task)
-                self._running.add(task)
-                self._start(task)
-            elif (
-                not self._room
-                or self._expects_more()
-                or not self._appoint(self._room.partial_cohort(self.number - self._used))
-            ):
+                self._begin(task)
+            elif leader is not None and self._room and not self._expects_more():
+                self._appoint(leader, self._room.partial_cohort(self.number - self._used))
+            else:
                 return
 
     def _prospects(self) -> tuple[int, int]:
@@ -167,15 +167,26 @@ class Tokens:
         queue = next((queue for queue in reversed(self._queues) if queue), None)
         return None if queue is None else queue.popleft()
 
-    def _appoint(self, cohort: list[Seat]) -> bool:
-        """Let one of its tasks lead a cohort; False if all of them lead others, whose end is then waited for."""
-        leader = next((seat.task for seat in cohort if not seat.task.has_token), None)
-        if leader is None:
-            self._room.enter(cohort)
-            return False
+    def _begin(self, task: Task) -> None:
+        """Start a task; if there can be no more threads, those that there are have to do."""
+        self._take(task)
+        self._running.add(task)
+        try:
+            self._start(task)
+        except BaseException as error:
+            self._used -= 1
+            task.has_token = False
+            self._running.discard(task)
+            if not isinstance(error, RuntimeError) or not (self._running or self.waiting):
+                raise
+            self._queues[task.call.depth].appendleft(task)
+            self._limit = len(self._running) + len(self.waiting)
+
+    def _appoint(self, leader: Task, cohort: list[Seat]) -> None:
+        """Let one of a cohort's tasks lead it, or else this one."""
+        leader = next((seat.task for seat in cohort if _may_lead(seat.task)), leader)
         self._on_cohort([seat.job for seat in cohort])
         self._grant(leader, cohort)
-        return True
 
     def _grant(self, task: Task, cohort: list[Seat]) -> None:
         task.cohort = cohort
@@ -216,3 +227,8 @@ class Tokens:
             timer.cancel()
         self.schedule()
         return timer
+
+
+def _may_lead(task: Task) -> bool:
+    """Whether a waiting task has nothing else to do."""
+    return task.missing > 0 and not task.has_token and not task.away and not task.call.is_over

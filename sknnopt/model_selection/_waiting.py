@@ -27,8 +27,8 @@ class WaitingRoom:
 
     def enter(self, seats: Iterable[Seat]) -> None:
         """Let members wait."""
-        for seat in seats:
-            key = seat.job.structure()
+        keyed = [(seat.job.structure(), seat) for seat in seats]
+        for key, seat in keyed:
             if key not in self._sizes:
                 self._sizes[key] = self._suitable(seat.job)
             self._groups.setdefault(key, []).append(seat)

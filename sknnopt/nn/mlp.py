@@ -84,9 +84,8 @@ class MLP:
 
     def structure(self) -> Hashable:
         """Sizes, activation with its parameters, normalisation, and where dropout acts."""
-        activation = (type(self.activation), tuple(sorted(self.activation.get_params().items(), key=str)))
         drops = tuple(rate > 0 for rate in self.dropout)
-        return ("mlp", self.n_inputs, self.hidden, self.n_outputs, str(activation), self.normalization, drops)
+        return ("mlp", self.n_inputs, self.hidden, self.n_outputs, self.activation.key(), self.normalization, drops)
 
     def initialize(
         self,
