@@ -21,6 +21,7 @@ from skorch.callbacks import Callback
 from sknnopt import NNClassifier, NNRegressor, lockstep
 from sknnopt.losses import Loss
 from sknnopt.model_selection._backend import NestedBackend
+from sknnopt.model_selection._sweep import Sweep
 
 pytestmark = [
     pytest.mark.timeout(60),
@@ -349,6 +350,25 @@ def test_losses_that_differ_deep_inside_do_not_share_a_cohort() -> None:
     assert_array_equal(expected, found)
     assert expected[0] != expected[1]
     assert sum(sweep.cohort_sizes) == 4
+
+
+@pytest.mark.parametrize("max_members", [2, 3])
+def test_every_token_comes_back_when_tasks_lead_cohorts_of_others(
+    max_members: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps: list[Sweep] = []
+    anew = Sweep.anew
+    monkeypatch.setattr(Sweep, "anew", lambda sweep: sweeps.append(anew(sweep)) or sweeps[-1])
+    network = clone(NETWORK).set_params(n_members=5)
+    expected = cross_val_score(network, X, y, cv=4)
+    with lockstep(n_jobs=2, max_members=max_members):
+        for _ in range(10):
+            assert_array_equal(cross_val_score(network, X, y, cv=4), expected)
+    for sweep in sweeps:
+        tokens = sweep.scheduler._tokens
+        assert (tokens._used, tokens.waiting, tokens._running, tokens.calls, bool(tokens._room)) == (
+            0, set(), set(), set(), False
+        )  # fmt: skip
 
 
 def test_a_block_entered_twice_ends_twice() -> None:

@@ -250,7 +250,9 @@ class Scheduler:
             for seat, result in zip(cohort, results, strict=True):
                 seat.result = result
                 seat.task.missing -= 1
-                if seat.task.missing == 0 and not seat.task.call.is_over:
-                    self._tokens.ready(seat.task)
+            for other in dict.fromkeys([*(seat.task for seat in cohort), task]):
+                leads_another = other.has_token and other is not task  # then it goes on when that has been trained
+                if other.missing == 0 and not leads_another and not other.call.is_over:
+                    self._tokens.ready(other)
             self._tokens.release(task)
         self._watcher.trained(jobs, results)
