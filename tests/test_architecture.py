@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "sknnopt"
 
 LAYERS = [
-    {"_compat", "_choices", "_memory", "_random", "_threads"},
-    {"activations", "initializers", "losses", "schedules", "optimizers", "regularization", "data"},
+    {"_compat", "_choices", "_layout", "_memory", "_random", "_threads"},
+    {"activations", "averaging", "initializers", "losses", "schedules", "optimizers", "regularization", "data"},
     {"nn"},
     {"engine"},
     {"estimators"},

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from sknnopt._random import MemberRandom
 from sknnopt.initializers import Initializer
 from sknnopt.nn._layer import Pass
-from sknnopt.nn._layout import Layout
+from sknnopt._layout import Layout
 from sknnopt.nn._workspace import Rows, Workspace
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sknnopt.nn._layout import padded
+from sknnopt._layout import padded
 
 WIDENED = range(5, 64)
 """Numbers of inputs that are widened: MKL is slow with what is left of a multiple of 8."""

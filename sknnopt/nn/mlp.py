@@ -15,7 +15,7 @@ from sknnopt.initializers import Initializer
 from sknnopt.nn._dense import Dense
 from sknnopt.nn._elementwise import Activate, Dropout
 from sknnopt.nn._layer import Layer, Pass
-from sknnopt.nn._layout import Layout
+from sknnopt._layout import Layout
 from sknnopt.nn._normalization import EPSILON, MOMENTUM, BatchNorm, LayerNorm
 from sknnopt.nn._workspace import Rows, Workspace
 
