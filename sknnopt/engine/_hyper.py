@@ -6,11 +6,7 @@ import numpy as np
 import torch
 
 from sknnopt.engine._member import Member
-from sknnopt.optimizers import Numbers
-
-SHRINKAGE = "_shrinkage"
-"""Name of the learning rate times the weight decay, which no optimizer's coefficient may have."""
-
+from sknnopt.optimizers import SHRINKAGE, Numbers
 
 class HyperTable:
     """Every member's learning rate and optimizer coefficients for each step of the coming epoch.

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from sknnopt.engine._hyper import SHRINKAGE
 from sknnopt.engine._weights import BatchWeights
 from sknnopt.nn import Workspace
+from sknnopt.optimizers import SHRINKAGE
 
 if TYPE_CHECKING:
     from sknnopt.engine._cohort import Cohort

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from .._choices import Choice
 
@@ -16,6 +16,13 @@ __all__ = ["FunctionInitializer", "Initializer"]
 class Initializer(Choice):
     """Base of the initializers; a new one needs `draw`.
 
+    One that looks at data overrides `adapt` besides and says so in `n_rows`.
+
+    Attributes
+    ----------
+    n_rows : int
+        How many of the member's own training rows `adapt` wants to see at most; 0 for none.
+
     Examples
     --------
     >>> weight = torch.empty(3, 5)
@@ -24,6 +31,8 @@ class Initializer(Choice):
     >>> bool(weight.isfinite().all())
     True
     """
+
+    n_rows: ClassVar[int] = 0
 
     def __call__(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
         """Fill one weight in place.
@@ -44,6 +53,20 @@ class Initializer(Choice):
     def draw(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
         """Fill a contiguous tensor of shape (n_outputs, n_inputs) on the generator's device."""
         raise NotImplementedError(f"{type(self).__name__} must define draw(weight, generator, gain)")
+
+    def adapt(self, module: nn.Module, rows: Tensor, generator: Generator) -> None:
+        """Adjust a network, whose weights have been drawn, to data; nothing unless overridden.
+
+        Parameters
+        ----------
+        module : nn.Module
+            The member's network, of torch's own layers, on the CPU, in training mode without dropout. Its parameters
+            are to be changed in place, under ``torch.no_grad``.
+        rows : Tensor of shape (n, F)
+            Encoded training rows of this member, at most `n_rows` of them.
+        generator : torch.Generator
+            The member's own source of randomness.
+        """
 
 
 class FunctionInitializer(Initializer):

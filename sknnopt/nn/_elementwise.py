@@ -85,12 +85,16 @@ class Dropout:
         """Return x * mask with a fresh mask in training, x otherwise."""
         if not step.training:
             return x
+        if not step.again:
+            self._draw()
+        torch.mul(x.flat, self._mask, out=self._out.flat)
+        return self._out
+
+    def _draw(self) -> None:
         for bits, random in zip(self._bits, self._random, strict=True):
             random.fill_bits(bits)
         torch.ge(self._bits, self._threshold, out=self._mask)
         self._mask.mul_(self._scale)
-        torch.mul(x.flat, self._mask, out=self._out.flat)
-        return self._out
 
     def backward(self, gradient: Rows) -> Rows:
         """Return g * mask, written over g."""

@@ -20,11 +20,14 @@ class Pass:
         1 on rows, 0 on padding; None where no member has padding.
     count : Tensor of shape (K, 1, 1) or None
         Rows of each member without padding; None outside training.
+    again : bool
+        Whether the step has been here before, with the same batch: masks stay, and running statistics too.
     """
 
     training: bool
     valid: Tensor | None = None
     count: Tensor | None = None
+    again: bool = False
 
 
 EVALUATION = Pass(training=False)

@@ -83,7 +83,8 @@ class BatchNorm(_Normalization):
             z.mul_(step.valid)
         torch.mul(z, z, out=self._work.view)
         variance = self._work.view.sum(2, keepdim=True).div_(step.count)
-        self._follow(mean, variance, step.count)
+        if not step.again:
+            self._follow(mean, variance, step.count)
         self._inverse = (variance + EPSILON).sqrt_().reciprocal_()
         z.mul_(self._inverse)
         return self._scaled()

@@ -8,12 +8,13 @@ from functools import partial
 from .._choices import resolve
 from ._adam import Adam, Adamax, AdamW, NAdam, RAdam
 from ._adaptive import Adadelta, Adagrad, RMSprop
-from ._base import Numbers, Optimizer
+from ._base import SHRINKAGE, Numbers, Objective, Optimizer
 from ._sgd import SGD
 
 __all__ = [
     "REGISTRY",
     "SGD",
+    "SHRINKAGE",
     "Adadelta",
     "Adagrad",
     "Adam",
@@ -21,6 +22,7 @@ __all__ = [
     "Adamax",
     "NAdam",
     "Numbers",
+    "Objective",
     "Optimizer",
     "RAdam",
     "RMSprop",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -12,12 +13,30 @@ from torch import Tensor
 
 from .._choices import Choice
 from .._compat import Interval
+from .._layout import Layout
 
-__all__ = ["FRACTION", "NON_NEGATIVE", "POSITIVE", "Numbers", "Optimizer"]
+__all__ = ["FRACTION", "NON_NEGATIVE", "POSITIVE", "SHRINKAGE", "Numbers", "Objective", "Optimizer"]
 
 FRACTION = Interval(Real, 0, 1, closed="left")
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 POSITIVE = Interval(Real, 0, None, closed="neither")
+
+SHRINKAGE = "_shrinkage"
+"""Name of the learning rate times the weight decay in `hyper`, which no coefficient may have."""
+
+
+class Objective(Protocol):
+    """What a step makes smaller: the loss of its batch with the penalties, at the parameters as they are.
+
+    Calls of one step see the same batch, the same dropout masks and noise; normalisation statistics follow the
+    first one alone.
+    """
+
+    def gradient(self) -> None:
+        """Compute the gradient anew, in the memory of `gradients`, clipped as the first one was."""
+
+    def value_and_gradient(self) -> Tensor:
+        """Compute the gradient anew and return each member's value, of shape (K,)."""
 
 
 class Numbers(dict[str, Tensor]):
@@ -52,10 +71,22 @@ class Optimizer(Choice):
     members' and only its `structure` counts. `update` uses element-wise IEEE operations alone, so a member
     gets the same bits in any cohort. Weight decay is decoupled and done by the caller.
 
+    What needs more than single numbers overrides `start` and `bind` instead, which know where each parameter
+    lies: norms of layers, products of matrices (each by itself: every member on the grid of `Layout`, in shapes
+    that depend on the member alone), further gradients of the same batch.
+
     Attributes
     ----------
     default_learning_rate, default_weight_decay : float
         What the estimator's "auto" stands for.
+    own_decay : bool
+        Whether the update does the weight decay itself, by ``hyper[SHRINKAGE]``, which is there if any member of the
+        cohort has a decay. Only the first ``layout.weight_size`` parameters decay.
+    averages : bool
+        Whether ``state["average"]``, of shape (K, P), is what a member is judged by and keeps, and not the parameters
+        at which gradients are taken.
+    line_search : bool
+        Whether steps are as long as a line search finds: gradients are then not clipped.
     keeps_zeros : bool
         Whether `update` leaves zeros in `gradients` where parameters, gradients and state were zero, as in the
         padding between blocks; the caller then need not write them. A class that defines `update` states it.
@@ -74,6 +105,9 @@ class Optimizer(Choice):
 
     default_learning_rate: ClassVar[float] = 1e-3
     default_weight_decay: ClassVar[float] = 0.0
+    own_decay: ClassVar[bool] = False
+    averages: ClassVar[bool] = False
+    line_search: ClassVar[bool] = False
     keeps_zeros: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -109,6 +143,40 @@ class Optimizer(Choice):
     def init(self, parameters: Tensor) -> dict[str, Tensor]:
         """State before the first step, each tensor of the parameters' shape (K, P)."""
         raise NotImplementedError(f"{type(self).__name__} must define init(parameters)")
+
+    def start(self, parameters: Tensor, layout: Layout) -> dict[str, Tensor]:
+        """State before the first step of any shapes (K, ...); what `init` gives unless overridden.
+
+        Parameters
+        ----------
+        parameters : Tensor of shape (K, P)
+        layout : Layout
+            Of one member's P parameters.
+        """
+        return self.init(parameters)
+
+    def bind(
+        self,
+        gradients: Tensor,
+        state: dict[str, Tensor],
+        parameters: Tensor,
+        *,
+        layout: Layout,
+        objective: Objective,
+    ) -> Callable[[Mapping[str, Tensor]], None]:
+        """The step of these K members, called with each step's `hyper`; `update` unless overridden.
+
+        Parameters
+        ----------
+        gradients, parameters : Tensor of shape (K, P)
+            The same memory at every step.
+        state : dict of str to Tensor of shape (K, ...)
+            As `start` made it.
+        layout : Layout
+        objective : Objective
+            For steps that need more gradients than the one they are given.
+        """
+        return partial(self.update, gradients, state, parameters)
 
     def update(
         self,
