@@ -8,6 +8,7 @@ import torch
 from sknnopt.engine._member import Member
 from sknnopt.optimizers import SHRINKAGE, Numbers
 
+
 class HyperTable:
     """Every member's learning rate and optimizer coefficients for each step of the coming epoch.
 

@@ -1,8 +1,8 @@
 """Networks of K members at once, and the door for a user's own module."""
 
+from sknnopt._layout import Layout, padded
 from sknnopt.nn._ensemble import MemberAverage
 from sknnopt.nn._layer import EVALUATION, Pass
-from sknnopt._layout import Layout, padded
 from sknnopt.nn._network import BoundNetwork, Network, load_member
 from sknnopt.nn._scores import predict_scores
 from sknnopt.nn._workspace import Rows, Workspace, width

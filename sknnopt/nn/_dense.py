@@ -6,8 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sknnopt.nn._layer import Pass
 from sknnopt._layout import padded
+from sknnopt.nn._layer import Pass
 from sknnopt.nn._workspace import Rows, Workspace, height, width
 
 SMALL = 2**13

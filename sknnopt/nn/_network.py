@@ -5,10 +5,10 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from sknnopt._layout import Layout
 from sknnopt._random import MemberRandom
 from sknnopt.initializers import Initializer
 from sknnopt.nn._layer import Pass
-from sknnopt._layout import Layout
 from sknnopt.nn._workspace import Rows, Workspace
 
 

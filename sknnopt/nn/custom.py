@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from sknnopt._choices import Choice
+from sknnopt._layout import Layout
 from sknnopt._random import MemberRandom
 from sknnopt.initializers import Initializer
 from sknnopt.nn._layer import Pass
-from sknnopt._layout import Layout
 from sknnopt.nn._network import load_member
 from sknnopt.nn._workspace import Rows, Workspace
 

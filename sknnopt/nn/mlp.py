@@ -9,13 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sknnopt._layout import Layout
 from sknnopt._random import MemberRandom
 from sknnopt.activations import Activation
 from sknnopt.initializers import Initializer
 from sknnopt.nn._dense import Dense
 from sknnopt.nn._elementwise import Activate, Dropout
 from sknnopt.nn._layer import Layer, Pass
-from sknnopt._layout import Layout
 from sknnopt.nn._normalization import EPSILON, MOMENTUM, BatchNorm, LayerNorm
 from sknnopt.nn._workspace import Rows, Workspace
 
