@@ -32,6 +32,7 @@ class Block:
     name: str
     shape: tuple[int, ...]
     offset: int
+    is_weight: bool
 
     @property
     def size(self) -> int:
@@ -53,6 +54,8 @@ class Layout:
     ----------
     size : int
         Length P of the flat vector, padding included.
+    blocks : dict of str to Block
+        By name, in order.
     weight_size : int
         Length of its first part, which holds the weights alone.
     n_parameters : int
@@ -70,14 +73,14 @@ class Layout:
     ) -> None:
         self.blocks: dict[str, Block] = {}
         self.size = 0
-        self._append(weights)
+        self._append(weights, is_weight=True)
         self.weight_size = self.size
-        self._append(others)
+        self._append(others, is_weight=False)
         self.n_parameters = sum(block.size for block in self.blocks.values())
 
-    def _append(self, shapes: Iterable[tuple[str, tuple[int, ...]]]) -> None:
+    def _append(self, shapes: Iterable[tuple[str, tuple[int, ...]]], *, is_weight: bool) -> None:
         for name, shape in shapes:
-            block = Block(name, tuple(shape), self.size)
+            block = Block(name, tuple(shape), self.size, is_weight)
             self.blocks[name] = block
             self.size += padded(block.size)
 

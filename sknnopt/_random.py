@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class MemberRandom:
-    """The random streams of one member: initial weights, order of rows, dropout masks.
+    """The random streams of one member: initial weights, order of rows, dropout masks, noise.
 
     Parameters
     ----------
@@ -22,10 +22,11 @@ class MemberRandom:
     """
 
     def __init__(self, seed: np.random.SeedSequence, device: torch.device) -> None:
-        initial, order, bits = seed.spawn(3)
+        initial, order, bits, noise = seed.spawn(4)
         self.initial = torch.Generator().manual_seed(int(initial.generate_state(1, np.uint64)[0] >> np.uint64(1)))
         self._order = np.random.Generator(np.random.PCG64(order))
         self._bits = np.random.SFC64(bits)
+        self._noise = np.random.Generator(np.random.SFC64(noise))
         self._device_bits = None
         if device.type != "cpu":
             first = int(bits.generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -45,12 +46,25 @@ class MemberRandom:
         else:
             out.view(torch.int64).random_(generator=self._device_bits)
 
+    def fill_normal(self, out: Tensor) -> None:
+        """Fill ``out``, contiguous float32 or float64, with independent standard normal numbers."""
+        if self._device_bits is None:
+            values = out.numpy()
+            self._noise.standard_normal(out=values, dtype=values.dtype.type)
+        else:
+            out.normal_(generator=self._device_bits)
+
+    def beta(self, a: float, b: float) -> float:
+        """Return a draw from the beta distribution."""
+        return float(self._noise.beta(a, b))
+
     def state(self) -> dict[str, Any]:
         """Return what :meth:`restore` needs to continue the streams (picklable, no tensors on a device)."""
         device_bits = None if self._device_bits is None else self._device_bits.get_state()
         return {
             "order": self._order.bit_generator.state,
             "bits": self._bits.state,
+            "noise": self._noise.bit_generator.state,
             "device_bits": device_bits,
         }
 
@@ -58,6 +72,7 @@ class MemberRandom:
         """Continue the streams where :meth:`state` saw them."""
         self._order.bit_generator.state = state["order"]
         self._bits.state = state["bits"]
+        self._noise.bit_generator.state = state["noise"]
         if self._device_bits is not None and state["device_bits"] is not None:
             self._device_bits.set_state(state["device_bits"])
 

@@ -301,9 +301,9 @@ def test_early_stopping_restores_the_best_epoch(name, normalization):
     assert_same(result, cut)
     assert not same_bits(result.parameters, after(job, len(values)).parameters)
     assert (result.progress.steps, result.progress.epochs) == (cut.progress.steps, cut.progress.epochs)
-    assert result.progress.optimizer.keys() == cut.progress.optimizer.keys()
-    for key, value in result.progress.optimizer.items():
-        assert same_bits(value, cut.progress.optimizer[key])
+    assert result.progress.state.keys() == cut.progress.state.keys()
+    for key, value in result.progress.state.items():
+        assert same_bits(value, cut.progress.state[key])
 
 
 def test_the_loss_of_the_withheld_rows_is_the_modules():
@@ -428,7 +428,7 @@ def test_history_has_one_record_an_epoch(judged):
 
 def test_a_result_has_memory_of_its_own():
     for result in train([make_job(seed=seed, keep=True, normalization="batch") for seed in range(4)]):
-        tensors = [result.parameters, result.buffers, *result.progress.optimizer.values()]
+        tensors = [result.parameters, result.buffers, *result.progress.state.values()]
         assert all(tensor.untyped_storage().nbytes() == tensor.nbytes for tensor in tensors)
 
 
@@ -437,7 +437,7 @@ def test_results_are_ordinary_tensors(keep):
     result = run(make_job(keep=keep, normalization="batch"))
     tensors = [result.parameters, result.buffers]
     if keep:
-        tensors += [result.progress.parameters, result.progress.buffers, *result.progress.optimizer.values()]
+        tensors += [result.progress.parameters, result.progress.buffers, *result.progress.state.values()]
     for tensor in tensors:
         assert not tensor.is_inference()
         leaf = nn.Parameter(tensor)
@@ -448,7 +448,7 @@ def test_results_are_ordinary_tensors(keep):
 
 def test_scratch_is_not_kept():
     progress = run(make_job(optimizer=optimizers.NAdam(), keep=True)).progress
-    assert progress.optimizer.keys() == {"mean", "square"}
+    assert progress.state.keys() == {"optimizer.mean", "optimizer.square"}
 
 
 def test_nothing_to_train():
@@ -480,8 +480,8 @@ def test_a_member_without_a_batch_sits_the_step_out(name):
         alone = run(job)
         assert_same(result, alone)
         assert repr(result.progress.random) == repr(alone.progress.random)
-        for key, value in result.progress.optimizer.items():
-            assert same_bits(value, alone.progress.optimizer[key])
+        for key, value in result.progress.state.items():
+            assert same_bits(value, alone.progress.state[key])
 
 
 def test_the_streams_of_a_member_that_sits_out_do_not_move():
@@ -736,8 +736,8 @@ def assert_continues(job):
     assert_same(result, whole)
     assert (result.progress.steps, result.progress.epochs) == (whole.progress.steps, whole.progress.epochs)
     assert repr(result.progress.random) == repr(whole.progress.random)
-    for key, value in result.progress.optimizer.items():
-        assert same_bits(value, whole.progress.optimizer[key])
+    for key, value in result.progress.state.items():
+        assert same_bits(value, whole.progress.state[key])
     for key in ("epoch", "train_loss", "learning_rate", "weight_norm"):
         assert column(first, key) + column(result, key) == column(whole, key)
 

@@ -182,9 +182,9 @@ def assert_same(a, b):
     if a.progress is not None and b.progress is not None:
         assert repr(a.progress.random) == repr(b.progress.random)
         assert (a.progress.steps, a.progress.epochs) == (b.progress.steps, b.progress.epochs)
-        assert a.progress.optimizer.keys() == b.progress.optimizer.keys()
-        for name, value in a.progress.optimizer.items():
-            assert bits(value) == bits(b.progress.optimizer[name]), name
+        assert a.progress.state.keys() == b.progress.state.keys()
+        for name, value in a.progress.state.items():
+            assert bits(value) == bits(b.progress.state[name]), name
 
 
 def assert_independent(jobs):

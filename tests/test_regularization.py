@@ -55,8 +55,8 @@ def test_gradient_and_proximal_share_out_the_penalty(members):
         torch.testing.assert_close(out[k] - start[k], strength_of(member, "l2") * w[k])
         threshold = 0.1 * strength_of(member, "l1")
         torch.testing.assert_close(moved[k], w[k].sign() * (w[k].abs() - threshold).clamp(min=0))
-    assert first.has_gradient != torch.equal(out, start)
-    assert first.has_proximal != torch.equal(moved, w)
+    assert first.has("gradient") != torch.equal(out, start)
+    assert first.has("proximal") != torch.equal(moved, w)
 
 
 def test_proximal_minimises_its_definition():
@@ -146,8 +146,6 @@ def test_structure_tells_kinds_apart_but_not_strengths():
 
 def test_a_project_of_ones_own_is_called_through_a_sum():
     class Cap(Regularizer):
-        has_project = True
-
         def strengths(self):
             return {"cap": 0.5}
 
@@ -158,8 +156,8 @@ def test_a_project_of_ones_own_is_called_through_a_sum():
     w = weights()
     total.project(w, stack([total] * 3))
     assert w.abs().max() == 0.5
-    assert total.has_project
-    assert not L2().has_project
+    assert total.has("project")
+    assert not L2().has("project")
 
 
 def test_none_is_none():
@@ -186,7 +184,7 @@ class Cubes(Regularizer):
 
 
 def flags(term):
-    return term.has_gradient, term.has_proximal, term.has_project
+    return term.has("gradient"), term.has("proximal"), term.has("project")
 
 
 def test_what_is_defined_is_what_is_called():

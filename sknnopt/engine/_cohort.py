@@ -11,8 +11,11 @@ from torch import Tensor
 from sknnopt.engine._evaluate import Evaluator
 from sknnopt.engine._feed import Feed
 from sknnopt.engine._hyper import HyperTable
+from sknnopt.engine._layers import LayerRates
 from sknnopt.engine._member import Member
+from sknnopt.engine._statistics import fresh_statistics
 from sknnopt.engine._step import Step, row_norms
+from sknnopt.engine._tensors import Tensors
 from sknnopt.engine._weights import RowWeights
 from sknnopt.engine.job import Job, Progress, Result
 from sknnopt.nn import Workspace, load_member
@@ -33,11 +36,13 @@ class Cohort:
     ----------
     members : list of Member
         Those still training.
-    parameters, gradients : Tensor (K, P)
-    buffers : Tensor (K, Q)
-    optimizer_state : dict of str to Tensor (K, P)
-    constants, strengths : dict of str to Tensor (K, 1)
-        Numbers of each member that hold for all steps, and those of its penalties.
+    tensors : Tensors
+        Of those members, in the same order.
+    constants : dict of str to Tensor (K, 1)
+        Numbers of each member that hold for all steps.
+    strengths : dict of str to Tensor (K, 1) or (K, W)
+        Those of its penalties, one a weight where layers have their own.
+    layers : LayerRates or None
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -45,24 +50,20 @@ class Cohort:
         self.members = sorted(self._in_order, key=lambda member: -member.batches)
         self._job = jobs[0]
         self._options: dict[str, Any] = {"dtype": self._job.dtype, "device": self._job.device}
-        self.parameters = torch.zeros((len(jobs), self._job.network.layout.size), **self._options)
-        self.gradients = torch.zeros_like(self.parameters)
-        self.buffers = torch.zeros((len(jobs), self._job.network.buffers.size), **self._options)
-        self.optimizer_state = self._job.techniques.optimizer.init(self.parameters)
+        self.tensors = Tensors([member.job for member in self.members])
         for k, member in enumerate(self.members):
             with member.guard():
                 self._initialize(k, member)
+        self.tensors.start([member.job.progress for member in self.members])
         self._results: dict[int, Result] = {}
         self._bind()
-        self._best = [self._snapshot(k) for k in range(len(self.members))]
+        self._best = [self.tensors.snapshot(k) for k in range(len(self.members))]
 
     def _initialize(self, k: int, member: Member) -> None:
         job = member.job
         if job.progress is not None:
-            self.parameters[k] = job.progress.parameters
-            self.buffers[k] = job.progress.buffers
-            for name, value in job.progress.optimizer.items():
-                self.optimizer_state[name][k] = value
+            self.tensors.parameters[k] = job.progress.parameters
+            self.tensors.buffers[k] = job.progress.buffers
             return
         parameters = torch.zeros(job.network.layout.size, dtype=job.dtype)
         buffers = torch.zeros(job.network.buffers.size, dtype=job.dtype)
@@ -72,25 +73,27 @@ class Cohort:
             job.techniques.initializer,
             member.random,
         )
-        self.parameters[k], self.buffers[k] = parameters, buffers
+        self.tensors.parameters[k], self.tensors.buffers[k] = parameters, buffers
 
     def _bind(self) -> None:
         """Make what depends on who is in the cohort."""
         self._steps: dict[tuple[int, int], Step] = {}
         self._spaces: dict[int, Workspace] = {}
         self.constants, self.strengths = self._constants(), self._strengths()
+        self.layers = self._layer_rates()
         self._weights = RowWeights(self.members, **self._options)
         self._feed = Feed(self.members, **self._options)
         self._evaluator = None
         if any(member.job.validation is not None for member in self.members):
-            self._evaluator = Evaluator(self._job.network, self.parameters, self.buffers, self._job.table.row_shape)
+            judged = self.tensors.judged, self.tensors.judged_buffers
+            self._evaluator = Evaluator(self._job.network, *judged, self._job.table.row_shape)
         for k, member in enumerate(self.members):
             if member.module is not None:
                 load_member(member.module, *self._views(k))
 
     def _views(self, k: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         network = self._job.network
-        return network.layout.single(self.parameters[k]), network.buffers.single(self.buffers[k])
+        return network.layout.single(self.tensors.parameters[k]), network.buffers.single(self.tensors.buffers[k])
 
     def _constants(self) -> dict[str, Tensor]:
         techniques = [member.job.techniques for member in self.members]
@@ -104,7 +107,30 @@ class Cohort:
     def _strengths(self) -> dict[str, Tensor]:
         penalties = [member.job.techniques.regularization for member in self.members]
         rows = [penalty.strengths() for penalty in penalties if penalty is not None]
-        return self._columns({name: [row[name] for row in rows] for name in rows[0]} if rows else {})
+        if not rows:
+            return {}
+        return {name: self._strength([row[name] for row in rows]) for name in rows[0]}
+
+    def _strength(self, values: Sequence[float | tuple[float, ...]]) -> Tensor:
+        """Return each member's number (K, 1), or the numbers of its layers spread over their weights (K, W)."""
+        layout = self._job.network.layout
+        layered = isinstance(values[0], tuple)
+        out = torch.zeros((len(values), layout.weight_size if layered else 1), **self._options)
+        weights = [block for block in layout.blocks.values() if block.is_weight]
+        for row, value in zip(out, values, strict=True):
+            if isinstance(value, tuple):
+                for block, strength in zip(weights, value, strict=True):
+                    row[block.offset : block.offset + block.size] = strength
+            else:
+                row.fill_(value)
+        return out
+
+    def _layer_rates(self) -> LayerRates | None:
+        factors = [dict(member.job.techniques.layer_rates) for member in self.members]
+        if not factors[0]:
+            return None
+        own = [self.tensors.state["optimizer"]["average"]] if self._job.techniques.optimizer.averages else []
+        return LayerRates(self._job.network.layout, factors, self.tensors.parameters, own)
 
     def _columns(self, columns: dict[str, list[float]]) -> dict[str, Tensor]:
         return {name: torch.tensor(column, **self._options).unsqueeze(1) for name, column in columns.items()}
@@ -160,7 +186,7 @@ class Cohort:
     def _judge(self, k: int, record: dict[str, Any], output: np.ndarray | None) -> None:
         member = self.members[k]
         if member.observe(record):
-            self._best[k] = self._snapshot(k)
+            self._best[k] = self.tensors.snapshot(k)
         if member.job.observer is not None and member.job.observer.epoch_end(record, output):
             member.finished = True
 
@@ -209,9 +235,11 @@ class Cohort:
         withheld rows (0 without). With them come the scores (O, n) of the withheld rows, for members that want them.
         """
         next(iter(self._steps.values())).sync()
-        rows = [losses, norms, row_norms(self.parameters)]
+        rows = [losses, norms, row_norms(self.tensors.parameters)]
         outputs: list[np.ndarray | None] = [None] * len(self.members)
         if self._evaluator is not None:
+            if self.tensors.averages and self.tensors.buffers.shape[1] > 0:
+                self._refresh_statistics()
             scores = self._evaluator.scores([member.job.validation for member in self.members])
             rows.append(
                 torch.stack([member.validation_loss(s) for member, s in zip(self.members, scores, strict=True)])
@@ -222,12 +250,11 @@ class Cohort:
             rows.append(torch.zeros_like(losses))
         return torch.stack(rows).tolist(), outputs
 
-    def _snapshot(self, k: int) -> dict[str, Tensor]:
-        """Copy what member k would go back to."""
-        out = {"parameters": self.parameters[k].clone(), "buffers": self.buffers[k].clone()}
-        if self.members[k].job.keep_progress:
-            out |= {f"optimizer.{n}": v[k].clone() for n, v in self.optimizer_state.items() if not n.startswith("_")}
-        return out
+    def _refresh_statistics(self) -> None:
+        judged, buffers = self.tensors.judged, self.tensors.judged_buffers
+        for k, member in enumerate(self.members):
+            with member.guard():
+                buffers[k] = fresh_statistics(member.job, judged[k], self.tensors.buffers[k])
 
     def _retire(self) -> None:
         """Let finished members leave; the others move together."""
@@ -237,16 +264,17 @@ class Cohort:
             if member.finished:
                 with member.guard():
                     member.unwatch()
-                best = self._snapshot(k) if member.error is None and member.keep_last() else self._best[k]
+                best = self.tensors.snapshot(k) if member.error is None and member.keep_last() else self._best[k]
+                if self.tensors.averages and self.tensors.buffers.shape[1] > 0:
+                    with member.guard():
+                        best["buffers"] = fresh_statistics(member.job, best["parameters"], best["buffers"])
                 self._results[id(member)] = self._result(member, best)
         stay = [k for k, member in enumerate(self.members) if not member.finished]
         self.members = [self.members[k] for k in stay]
         self._best = [self._best[k] for k in stay]
         if not stay:
             return
-        self.parameters, self.gradients = self.parameters[stay], self.gradients[stay]
-        self.buffers = self.buffers[stay]
-        self.optimizer_state = {name: value[stay] for name, value in self.optimizer_state.items()}
+        self.tensors.select(stay)
         self._bind()
 
     def _result(self, member: Member, best: dict[str, Tensor]) -> Result:
@@ -254,9 +282,9 @@ class Cohort:
         progress = None
         if member.job.keep_progress:
             progress = Progress(
-                parameters=best["parameters"],
-                buffers=best["buffers"],
-                optimizer={n.removeprefix("optimizer."): v for n, v in best.items() if n.startswith("optimizer.")},
+                parameters=best.pop("trained.parameters", best["parameters"]),
+                buffers=best.pop("trained.buffers", best["buffers"]),
+                state={name: value for name, value in best.items() if "." in name},
                 random=member.random.state(),
                 steps=member.best_steps,
                 epochs=member.best_epochs,

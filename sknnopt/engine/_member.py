@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sknnopt._random import MemberRandom
+from sknnopt.averaging import Averaging
 from sknnopt.data.batches import epoch_order, n_batches
 from sknnopt.engine.job import Job
 from sknnopt.nn import load_member
@@ -114,6 +115,34 @@ class Member:
             factors = _factors(schedule, *where)
         adaptive = 1.0 if self.schedule_state is None else self.schedule_state.factor
         return techniques.learning_rate * adaptive * factors
+
+    def _progress(self) -> np.ndarray:
+        """Return the fraction of training that lies before each step of the epoch, at most 1."""
+        seen = self.epochs + np.arange(self.batches) / self.batches
+        return np.minimum(seen / self.job.techniques.max_epochs, 1.0)
+
+    def weight_decays(self) -> np.ndarray:
+        """Return the weight decay at each step of the epoch, float64."""
+        techniques = self.job.techniques
+        decays = np.full(self.batches, techniques.weight_decay)
+        if techniques.decay_schedule is not None:
+            decays *= with_warmup(techniques.decay_schedule, 0.0, self._progress())
+        return decays
+
+    def dropout_rates(self) -> np.ndarray:
+        """Return the dropout rates of each step of the epoch (T, layers), float64."""
+        techniques = self.job.techniques
+        assert techniques.dropout_schedule is not None
+        factors = with_warmup(techniques.dropout_schedule, 0.0, self._progress())
+        rates: np.ndarray = factors[:, None] * np.array(techniques.dropout)
+        return np.minimum(rates, 1 - 2**-16)
+
+    def intakes(self, averaging: Averaging) -> np.ndarray:
+        """Return what share of the weights goes into their average after each step of the epoch, float64."""
+        steps = np.arange(1.0, self.batches + 1)
+        epochs = self.epochs + steps / self.batches
+        shares = averaging.intake(self.steps + steps, epochs, self.job.techniques.max_epochs)
+        return np.broadcast_to(np.asarray(shares, dtype=np.float64), steps.shape)
 
     @property
     def wants_output(self) -> bool:

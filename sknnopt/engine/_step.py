@@ -1,13 +1,16 @@
 """One optimisation step of K members."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from sknnopt.engine._hyper import AVERAGE
+from sknnopt.engine._mixing import Mixup
+from sknnopt.engine._penalties import Penalties
 from sknnopt.engine._weights import BatchWeights
-from sknnopt.nn import Workspace
-from sknnopt.optimizers import SHRINKAGE
+from sknnopt.nn import Pass, Workspace
+from sknnopt.optimizers import SHRINKAGE, Numbers
 
 if TYPE_CHECKING:
     from sknnopt.engine._cohort import Cohort
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 class Step:
     """Everything a step touches, narrowed to the first ``members`` members and to ``rows`` rows a batch.
+
+    For the optimizer it is the :class:`~sknnopt.optimizers.Objective` of the batch at hand.
 
     Parameters
     ----------
@@ -30,32 +35,47 @@ class Step:
     def __init__(self, cohort: "Cohort", members: int, rows: int, space: Workspace) -> None:
         jobs = [member.job for member in cohort.members[:members]]
         job, space = jobs[0], space.narrow(members)
-        self._loss, self._optimizer = job.techniques.loss, job.techniques.optimizer
-        penalty = job.techniques.regularization
-        self._gradient_penalty = penalty if penalty is not None and penalty.has_gradient else None
-        self._proximal_penalty = penalty if penalty is not None and penalty.has_proximal else None
-        self._projection = penalty if penalty is not None and penalty.has_project else None
-        self._keeps_zeros = self._optimizer.keeps_zeros and self._gradient_penalty is None
-        self._parameters = cohort.parameters[:members]
-        self._gradients = cohort.gradients[:members]
+        self._loss, optimizer = job.techniques.loss, job.techniques.optimizer
+        self._parameters = cohort.tensors.parameters[:members]
+        self._gradients = cohort.tensors.gradients[:members]
         self._weights = self._parameters[:, : job.network.layout.weight_size]
-        self._weight_gradients = self._gradients[:, : job.network.layout.weight_size]
-        self._state = {name: value[:members] for name, value in cohort.optimizer_state.items()}
-        self._strengths = {name: value[:members] for name, value in cohort.strengths.items()}
         self._constants = {name: value[:members] for name, value in cohort.constants.items()}
         self._smoothing = {"smoothing": self._constants["smoothing"]} if "smoothing" in self._constants else {}
+        self._clips = "clip" in self._constants and not optimizer.line_search
+        self._decays_itself = optimizer.own_decay
+        randoms = [member.random for member in cohort.members[:members]]
+        self._penalties = None
+        if job.techniques.regularization is not None:
+            self._penalties = Penalties(cohort, members, self._weights, self._gradients, randoms)
+        alphas = [j.techniques.mixup for j in jobs]
+        self._mixup = Mixup(alphas, randoms) if alphas[0] > 0 else None
+        self._layers = None if cohort.layers is None else cohort.layers.narrow(members)
+        self._average = cohort.tensors.state["averaging"].get("average")
+        if self._average is not None:
+            self._average = self._average[:members]
         self._network = job.network.bind(
-            self._parameters, self._gradients, cohort.buffers[:members], space,
-            dropout=[j.techniques.dropout for j in jobs], random=[m.random for m in cohort.members[:members]],
+            self._parameters, self._gradients, cohort.tensors.buffers[:members], space,
+            dropout=[j.techniques.dropout for j in jobs], random=randoms,
         )  # fmt: skip
         self._score_gradient = space.features("score_gradient", job.network.n_outputs)
         self._losses = space.flat("losses", rows)[:, :rows]
+        everyone = members == len(cohort.members)
+        state = cohort.tensors.state["optimizer"]
+        self._optimize = optimizer.bind(
+            self._gradients,
+            state if everyone else {name: value[:members] for name, value in state.items()},
+            self._parameters,
+            layout=job.network.layout,
+            objective=self,
+        )
+        clean = self._penalties is None or not self._penalties.dirties
+        self._keeps_zeros = optimizer.keeps_zeros and clean
 
     def run(
         self,
         inputs: Tensor,
         target: Tensor,
-        hyper: Mapping[str, Tensor],
+        hyper: Numbers,
         weights: BatchWeights,
         norms: Tensor | None = None,
     ) -> None:
@@ -66,39 +86,78 @@ class Step:
         inputs : Tensor (K, B, ...)
             Encoded rows.
         target : Tensor (K, B) or (K, O, B)
-        hyper : mapping of str to Tensor (K, 1)
+        hyper : Numbers, each (K, 1)
             What the optimizer's ``coefficients`` gave for this step, the learning rate and its product with the decay.
         weights : BatchWeights
             What each row counts in the batch's loss.
         norms : Tensor (K,) or None
             Where to write the norm of each member's gradient.
         """
-        scores = self._network.forward(inputs, weights.step)
-        gradient = self._score_gradient
-        value, _ = self._loss.value_and_gradient(scores.view, target, gradient.view, **self._smoothing)
+        self._batch = inputs, target, weights
+        if self._mixup is not None:
+            self._mixup.mix(inputs, target, weights)
+        if self._penalties is not None:
+            self._penalties.begin(inputs, hyper)
+        value = self._pass(weights.step)
         self._losses.addcmul_(value, weights.epoch)
-        gradient.view.mul_(weights.rows)
-        self._network.backward(gradient)
         if norms is not None:
             norms.copy_(row_norms(self._gradients))
+        self._finish_gradient()
         self._update(hyper)
 
-    def _update(self, hyper: Mapping[str, Tensor]) -> None:
-        weights = self._weights
-        if self._gradient_penalty is not None:
-            self._gradient_penalty.gradient(weights, self._strengths, self._weight_gradients)
-        if "clip" in self._constants:
+    def _pass(self, step: Pass) -> Tensor:
+        """Go through the network and back; return the rows' losses (K, B)."""
+        inputs, target, weights = self._batch
+        if self._penalties is not None:
+            self._penalties.disturb()
+        scores = self._network.forward(inputs, step)
+        gradient, given = self._score_gradient, self._smoothing
+        if self._mixup is None:
+            value, _ = self._loss.value_and_gradient(scores.view, target, gradient.view, **given)
+            gradient.view.mul_(weights.rows)
+        else:
+            mixup = self._mixup
+            value = mixup.value_and_gradient(self._loss, scores.view, target, weights, gradient.view, **given)
+        self._network.backward(gradient)
+        if self._penalties is not None:
+            self._penalties.restore()
+        return value
+
+    def gradient(self) -> None:
+        """Compute the gradient of the batch anew."""
+        self._pass(replace(self._batch[2].step, again=True))
+        self._finish_gradient()
+
+    def value_and_gradient(self) -> Tensor:
+        """Compute the gradient of the batch anew and return each member's value (K,)."""
+        weights = self._batch[2]
+        value = self._pass(replace(weights.step, again=True)).mul_(weights.rows.squeeze(1)).sum(1)
+        self._finish_gradient()
+        return value if self._penalties is None else value.add_(self._penalties.smooth_value())
+
+    def _finish_gradient(self) -> None:
+        if self._penalties is not None:
+            self._penalties.gradient()
+        if self._layers is not None:
+            self._layers.mask(self._gradients)
+        if self._clips:
             norm = row_norms(self._gradients).unsqueeze(1)
             self._gradients.mul_((self._constants["clip"] / (norm + 1e-6)).clamp_(max=1.0))
-        if SHRINKAGE in hyper:
-            weights.mul_(1 - hyper[SHRINKAGE])
-        self._optimizer.update(self._gradients, self._state, self._parameters, hyper)
+
+    def _update(self, hyper: Numbers) -> None:
+        if self._layers is not None:
+            self._layers.remember()
+        if SHRINKAGE in hyper and not self._decays_itself:
+            self._weights.mul_(1 - hyper[SHRINKAGE])
+        self._optimize(hyper)
         if not self._keeps_zeros:
             self._gradients.zero_()  # the padding between blocks must stay zero
-        if self._proximal_penalty is not None:
-            self._proximal_penalty.proximal(weights, self._strengths, hyper["learning_rate"])
-        if self._projection is not None:
-            self._projection.project(weights, self._strengths)
+        if self._penalties is not None:
+            self._penalties.after(hyper["learning_rate"])
+        if self._layers is not None:
+            self._layers.scale()
+        if self._average is not None and hyper.value(AVERAGE) != 0:
+            self._average.lerp_(self._parameters, hyper[AVERAGE])
 
     def sync(self) -> None:
         """Bring the flat buffers up to date."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sknnopt.averaging import Averaging
 from sknnopt.data.batches import Table
 from sknnopt.initializers import Initializer
 from sknnopt.losses import Loss
@@ -22,7 +23,8 @@ class Techniques:
     """The optimisation of one member, resolved.
 
     ``learning_rate`` and ``weight_decay`` are numbers; ``gradient_clipping`` is the largest norm or None; ``dropout``
-    has one rate a hidden layer.
+    has one rate a hidden layer. ``weight_decay`` and ``dropout`` may have schedules of their own. ``mixup`` is its
+    alpha, 0 for none; ``layer_rates`` has factors of the learning rate by the parameter's name, those of 1 left out.
     """
 
     loss: Loss
@@ -38,6 +40,11 @@ class Techniques:
     gradient_clipping: float | None = None
     dropout: tuple[float, ...] = ()
     label_smoothing: float = 0.0
+    weight_averaging: Averaging | None = None
+    decay_schedule: Schedule | None = None
+    dropout_schedule: Schedule | None = None
+    mixup: float = 0.0
+    layer_rates: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,13 +76,14 @@ class Validation:
 class Progress:
     """Where a member stands between two calls of the engine, for ``partial_fit`` and ``warm_start``.
 
-    Everything is on the CPU. ``optimizer`` holds (P,) tensors by name. ``steps`` counts the optimizer's steps,
-    ``epochs`` what schedules have seen.
+    Everything is on the CPU. ``parameters`` and ``buffers`` are those of training, not an average. ``state`` holds what
+    techniques carry on, by the technique's and its own name, "optimizer.mean" say. ``steps`` counts the optimizer's
+    steps, ``epochs`` what schedules have seen.
     """
 
     parameters: Tensor
     buffers: Tensor
-    optimizer: dict[str, Tensor] = field(default_factory=dict)
+    state: dict[str, Tensor] = field(default_factory=dict)
     random: dict[str, Any] | None = None
     steps: int = 0
     epochs: int = 0
@@ -137,7 +145,8 @@ class Job:
         regularization = None if t.regularization is None else t.regularization.structure()
         return (
             self.network.structure(), t.batch_size, t.optimizer.structure(), t.loss.key(), regularization,
-            t.gradient_clipping is None, t.label_smoothing > 0, t.weight_decay > 0,
+            t.gradient_clipping is None, t.label_smoothing > 0, t.weight_decay > 0, t.mixup > 0, bool(t.layer_rates),
+            t.weight_averaging is None, t.dropout_schedule is None,
             self.table.weight is None, self.table.row_shape, str(self.devices), self.dtype, self.products,
         )  # fmt: skip
 

@@ -132,7 +132,7 @@ def _make_ordinary(result: Result) -> None:
         if part is not None:
             part.parameters, part.buffers = part.parameters.clone(), part.buffers.clone()
     if result.progress is not None:
-        result.progress.optimizer = {name: value.clone() for name, value in result.progress.optimizer.items()}
+        result.progress.state = {name: value.clone() for name, value in result.progress.state.items()}
 
 
 def _is_closed(job: Job) -> bool:
@@ -142,7 +142,10 @@ def _is_closed(job: Job) -> bool:
     """
     t = job.techniques
     activation = getattr(job.network, "activation", None)
-    choices = [t.loss, t.optimizer, t.schedule, t.initializer, t.regularization, activation]
+    choices = [
+        t.loss, t.optimizer, t.schedule, t.initializer, t.regularization, t.weight_averaging, t.decay_schedule,
+        t.dropout_schedule, activation,
+    ]  # fmt: skip
     return job.observer is None and all(choice is None or _is_ours(choice) for choice in choices)
 
 

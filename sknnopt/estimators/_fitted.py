@@ -144,8 +144,14 @@ class FittedMixin:
             kept = [dataclasses.replace(progress, epochs=0) for progress in kept]
         optimizer = optimizers.get(self.get_params(deep=False)["optimizer"])  # type: ignore[attr-defined]
         if optimizer.structure() != self._optimizer_structure:
-            kept = [dataclasses.replace(progress, optimizer={}, steps=0) for progress in kept]
+            kept = [
+                dataclasses.replace(progress, state=_without_optimizer(progress.state), steps=0) for progress in kept
+            ]
         return kept
+
+
+def _without_optimizer(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in state.items() if not name.startswith("optimizer.")}
 
 
 def members(module: nn.Module) -> list[nn.Module]:

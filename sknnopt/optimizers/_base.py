@@ -55,6 +55,11 @@ class Numbers(dict[str, Tensor]):
         self.shared: dict[str, list[float]] = {}
         self.step = 0
 
+    def value(self, name: str) -> float | None:
+        """Return the number that all members have in common at this step, None if they differ."""
+        values = self.shared.get(name)
+        return None if values is None else values[self.step]
+
     def first(self, members: int) -> Numbers:
         """Return those of the first members; what all have in common these have too."""
         part = Numbers((name, value[:members]) for name, value in self.items())

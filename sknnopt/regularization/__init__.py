@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._choices import resolve
-from ._base import Regularizer, Sum
+from ._base import Regularizer
 from ._norms import L1, L2, ElasticNet
+from ._sum import Sum
 
 __all__ = ["L1", "L2", "REGISTRY", "ElasticNet", "Regularizer", "Sum", "get", "names"]
 

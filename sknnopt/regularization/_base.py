@@ -1,33 +1,44 @@
-"""What every penalty offers, and how penalties add up."""
+"""What every regulariser offers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .._choices import Choice
-from .._compat import InvalidParameterError
+from .._layout import Layout
+from .._random import MemberRandom
 
-__all__ = ["Hyper", "Regularizer", "Sum", "row_sums"]
+if TYPE_CHECKING:
+    from ._sum import Sum
+
+__all__ = ["Hyper", "Regularizer", "Strength", "row_sums"]
 
 Hyper = Mapping[str, Tensor]
+Strength = float | Sequence[float]
+"""One number for all weights, or one for each layer."""
 
 
 class Regularizer(Choice):
-    """Base of the penalties; one implements any of `penalty`, `gradient`, `proximal` and `project`.
+    """Base of the regularisers; one implements any of the methods below, and what it defines is called.
 
-    What a subclass defines is called. One that defines `penalty`, but neither `gradient` nor `proximal`, gets
-    its gradient from autograd.
+    In the order of a step: `draw` once; then `inputs` on the batch; around each pass through the network `forward` on
+    the weights, and `backward` on their gradients; `gradient` before the optimizer, `proximal` and `project` after
+    it. One that defines `penalty`, but neither `gradient` nor `proximal`, gets its gradient from autograd.
 
     Two of them add up, ``L1(strength=1e-4) + L2(strength=1e-3)``.
 
     Attributes
     ----------
-    has_gradient, has_proximal, has_project : bool
-        What the training loop must call.
+    layout : Layout
+        Where each weight lies; there in the copy that `bind` makes, as `state` is.
+    state : dict of str to Tensor
+        As `start` made it.
 
     Examples
     --------
@@ -43,34 +54,37 @@ class Regularizer(Choice):
     Sum(terms=(L1(), L2()))
     """
 
-    @property
-    def has_gradient(self) -> bool:
-        """Whether `gradient` does anything."""
-        by_autograd = self._defines("penalty") and not self._defines("proximal")
-        return self._defines("gradient") or by_autograd
+    layout: Layout
+    state: dict[str, Tensor]
 
-    @property
-    def has_proximal(self) -> bool:
-        """Whether `proximal` does anything."""
-        return self._defines("proximal")
-
-    @property
-    def has_project(self) -> bool:
-        """Whether `project` does anything."""
-        return self._defines("project")
+    def has(self, method: str) -> bool:
+        """Whether a method does anything, and is to be called."""
+        if method == "gradient" and self._defines("penalty") and not self._defines("proximal"):
+            return True
+        return self._defines(method)
 
     def _defines(self, method: str) -> bool:
         return getattr(type(self), method) is not getattr(Regularizer, method)
 
+    @property
+    def depth_rate(self) -> float:
+        """Probability of leaving out a residual block."""
+        return 0.0
+
     def __add__(self, other: Regularizer) -> Sum:
+        from ._sum import Sum
+
         if not isinstance(other, Regularizer):
             return NotImplemented
-        return Sum(terms=(*_flat(self), *_flat(other)))
+        return Sum(terms=(*self._terms(), *other._terms()))
+
+    def _terms(self) -> tuple[Regularizer, ...]:
+        return (self,)
 
     def structure(self) -> tuple[Any, ...]:
         """What members must have in common to share a cohort: without `strengths`, all parameters."""
         if self._defines("strengths"):
-            return (type(self),)
+            return (type(self), *(name for name, value in self.strengths().items() if isinstance(value, tuple)))
         own = (type(self), *self.get_params(deep=False).items())
         try:
             hash(own)
@@ -78,9 +92,23 @@ class Regularizer(Choice):
             return (type(self), id(self))
         return own
 
-    def strengths(self) -> dict[str, float]:
-        """The numbers that may differ between members."""
+    def strengths(self) -> dict[str, float | tuple[float, ...]]:
+        """The numbers that may differ between members; a tuple has one for each layer's weights."""
         return {}
+
+    def coefficients(self, step: np.ndarray) -> dict[str, np.ndarray]:
+        """Further numbers that may differ between members, for T steps of one member, the first step being 1."""
+        return {}
+
+    def start(self, weights: Tensor, layout: Layout) -> dict[str, Tensor]:
+        """State before the first step, tensors of shape (K, ...); names beginning with "_" are scratch."""
+        return {}
+
+    def bind(self, layout: Layout, state: dict[str, Tensor]) -> Self:
+        """Return a copy that knows where weights lie, and its state."""
+        bound = copy.copy(self)
+        bound.layout, bound.state = layout, state
+        return bound
 
     def penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
         """What is added to each member's loss, of shape (K,); trained on where nothing else is defined."""
@@ -88,7 +116,7 @@ class Regularizer(Choice):
 
     def gradient(self, parameters: Tensor, hyper: Hyper, out: Tensor) -> None:
         """Add the penalty's gradient to `out`, of shape (K, P)."""
-        if not self.has_gradient:
+        if not self.has("gradient"):
             return
         with torch.inference_mode(False), torch.enable_grad():
             leaf = parameters.detach().clone().requires_grad_()
@@ -101,105 +129,31 @@ class Regularizer(Choice):
             (result,) = torch.autograd.grad(value.sum(), leaf)
         out.add_(result)
 
+    def smooth_penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
+        """The part of `penalty`, (K,), that `gradient` is the gradient of, for line searches."""
+        if self.has("gradient") and not self.has("proximal"):
+            return self.penalty(parameters, hyper)
+        return parameters.new_zeros(len(parameters))
+
     def proximal(self, parameters: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
         """Replace the parameters, after a step, by their proximal point; `learning_rate` is (K, 1)."""
 
     def project(self, parameters: Tensor, hyper: Hyper) -> None:
         """Move the parameters, after a step, to the nearest allowed ones."""
 
+    def draw(self, hyper: Hyper, random: Sequence[MemberRandom]) -> None:
+        """Draw a step's random numbers, each member's from its own stream, into `state`."""
 
-def _flat(term: Regularizer) -> tuple[Regularizer, ...]:
-    return term.terms if isinstance(term, Sum) else (term,)
+    def inputs(self, rows: Tensor, hyper: Hyper, random: Sequence[MemberRandom]) -> None:
+        """Change a batch of encoded rows (K, B, F) in place; ``hyper`` is (K, 1)."""
+
+    def forward(self, weights: Tensor, hyper: Hyper) -> None:
+        """Change the weights in place for one pass forward and backward; they come back as they were."""
+
+    def backward(self, gradients: Tensor, hyper: Hyper) -> None:
+        """Turn the gradients at the changed weights, in place, into those of the weights."""
 
 
 def row_sums(values: Tensor) -> Tensor:
     """Each row by itself, for bits that do not depend on the number of rows."""
     return torch.stack([row.sum() for row in values])
-
-
-class Sum(Regularizer):
-    """Several penalties at once, applied in order; what ``+`` makes.
-
-    A term's parameters are swept by its place: ``regularization__0__strength``, or ``regularization__0`` for
-    the term.
-
-    Parameters
-    ----------
-    terms : tuple of Regularizer
-
-    Examples
-    --------
-    >>> from sknnopt.regularization import L1, ElasticNet
-    >>> both = L1(strength=0.1) + ElasticNet()
-    >>> both.set_params(**{"1__strength": 0.2}).strengths()
-    {'0_l1': 0.1, '1_l1': 0.1, '1_l2': 0.1}
-    """
-
-    def __init__(self, terms: tuple[Regularizer, ...]) -> None:
-        self.terms = terms
-
-    def validate(self) -> None:
-        for term in self.terms:
-            if not isinstance(term, Regularizer):
-                raise InvalidParameterError(
-                    f"The 'terms' parameter of Sum must hold instances of Regularizer. Got {term!r} instead."
-                )
-            term.validate()
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters of this object and, where `deep`, of its terms, by their place."""
-        params: dict[str, Any] = super().get_params(deep=False)
-        for i, term in enumerate(self.terms if deep else ()):
-            params[str(i)] = term
-            params |= {f"{i}__{name}": value for name, value in term.get_params().items()}
-        return params
-
-    def set_params(self, **params: Any) -> Sum:
-        """Set parameters of this object, of its terms (``0__strength``), or whole terms (``0``)."""
-        places = {name: params.pop(name) for name in list(params) if name.isdecimal()}
-        if "terms" in params:
-            self.terms = params.pop("terms")
-        self.terms = tuple(places.pop(str(i), term) for i, term in enumerate(self.terms))
-        super().set_params(**params, **places)
-        return self
-
-    @property
-    def has_gradient(self) -> bool:
-        return any(term.has_gradient for term in self.terms)
-
-    @property
-    def has_proximal(self) -> bool:
-        return any(term.has_proximal for term in self.terms)
-
-    @property
-    def has_project(self) -> bool:
-        return any(term.has_project for term in self.terms)
-
-    def structure(self) -> tuple[Any, ...]:
-        return (type(self), *(term.structure() for term in self.terms))
-
-    def strengths(self) -> dict[str, float]:
-        return {f"{i}_{name}": value for i, term in enumerate(self.terms) for name, value in term.strengths().items()}
-
-    def _each(self, hyper: Hyper) -> Iterator[tuple[Regularizer, Hyper]]:
-        for i, term in enumerate(self.terms):
-            prefix = f"{i}_"
-            yield term, {key.removeprefix(prefix): x for key, x in hyper.items() if key.startswith(prefix)}
-
-    def penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
-        total = super().penalty(parameters, hyper)
-        for term, own in self._each(hyper):
-            total += term.penalty(parameters, own)
-        return total
-
-    def gradient(self, parameters: Tensor, hyper: Hyper, out: Tensor) -> None:
-        for term, own in self._each(hyper):
-            term.gradient(parameters, own, out)
-
-    def proximal(self, parameters: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
-        for term, own in self._each(hyper):
-            term.proximal(parameters, own, learning_rate)
-
-    def project(self, parameters: Tensor, hyper: Hyper) -> None:
-        for term, own in self._each(hyper):
-            term.project(parameters, own)

@@ -5,13 +5,43 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .._compat import Interval
-from ._base import Hyper, Regularizer, row_sums
+from .._compat import Interval, InvalidParameterError
+from ._base import Hyper, Regularizer, Strength, row_sums
 
 __all__ = ["L1", "L2", "ElasticNet"]
+
+
+_STRENGTH: dict[str, list[Any]] = {"strength": [Interval(Real, 0, None, closed="left"), "array-like"]}
+
+
+class _Norm(Regularizer):
+    strength: Strength
+
+    def validate(self) -> None:
+        super().validate()
+        if not all(isinstance(x, Real) and float(x) >= 0 for x in self._layers()):
+            raise InvalidParameterError(
+                f"The 'strength' parameter of {type(self).__name__} must be a number of at least 0, or one for each"
+                f" layer. Got {self.strength!r} instead."
+            )
+
+    def _layers(self) -> tuple[float, ...]:
+        return tuple(np.ravel(self.strength).tolist())
+
+    def _times(self, factor: float) -> float | tuple[float, ...]:
+        values = tuple(float(one) * factor for one in self._layers())
+        return values[0] if np.ndim(self.strength) == 0 else values
+
+
+def _total(values: Tensor, strength: Tensor) -> Tensor:
+    """Each row's sum, (K,), of what every weight adds, times its strength, (K, 1) or (K, P)."""
+    if strength.shape[1] == 1:
+        return row_sums(values).mul_(strength[:, 0])
+    return row_sums(values * strength)
 
 
 def _add_l2(parameters: Tensor, strength: Tensor, out: Tensor) -> None:
@@ -23,15 +53,15 @@ def _shrink(parameters: Tensor, threshold: Tensor) -> None:
     parameters.sub_(torch.clamp(parameters, -threshold, threshold))
 
 
-class L1(Regularizer):
+class L1(_Norm):
     """Lasso, ``strength |w|_1``, by soft thresholding: ``w = sign(w) max(|w| - learning_rate strength, 0)``.
 
     The proximal step follows the optimizer's, so weights become exactly zero.
 
     Parameters
     ----------
-    strength : float, default=1e-4
-        In [0, inf).
+    strength : float or sequence of float, default=1e-4
+        In [0, inf); one for all layers, or one for each, the output's last.
 
     References
     ----------
@@ -46,30 +76,30 @@ class L1(Regularizer):
     tensor([[2., 0., 0.]])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"strength": [Interval(Real, 0, None, closed="left")]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = _STRENGTH
 
-    def __init__(self, strength: float = 1e-4) -> None:
+    def __init__(self, strength: Strength = 1e-4) -> None:
         self.strength = strength
 
-    def strengths(self) -> dict[str, float]:
-        return {"l1": float(self.strength)}
+    def strengths(self) -> dict[str, float | tuple[float, ...]]:
+        return {"l1": self._times(1.0)}
 
     def penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
-        return row_sums(parameters.abs()).mul_(hyper["l1"][:, 0])
+        return _total(parameters.abs(), hyper["l1"])
 
     def proximal(self, parameters: Tensor, hyper: Hyper, learning_rate: Tensor) -> None:
         _shrink(parameters, learning_rate * hyper["l1"])
 
 
-class L2(Regularizer):
+class L2(_Norm):
     """Ridge, ``strength / 2 |w|^2``, by its gradient ``strength w``.
 
     It goes through the optimizer, where decoupled weight decay goes past it.
 
     Parameters
     ----------
-    strength : float, default=1e-4
-        In [0, inf).
+    strength : float or sequence of float, default=1e-4
+        In [0, inf); one for all layers, or one for each, the output's last.
 
     References
     ----------
@@ -82,30 +112,30 @@ class L2(Regularizer):
     tensor([25.])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"strength": [Interval(Real, 0, None, closed="left")]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = _STRENGTH
 
-    def __init__(self, strength: float = 1e-4) -> None:
+    def __init__(self, strength: Strength = 1e-4) -> None:
         self.strength = strength
 
-    def strengths(self) -> dict[str, float]:
-        return {"l2": float(self.strength)}
+    def strengths(self) -> dict[str, float | tuple[float, ...]]:
+        return {"l2": self._times(1.0)}
 
     def penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
-        return row_sums(parameters.square()).mul_(hyper["l2"][:, 0] / 2)
+        return _total(parameters.square(), hyper["l2"] / 2)
 
     def gradient(self, parameters: Tensor, hyper: Hyper, out: Tensor) -> None:
         _add_l2(parameters, hyper["l2"], out)
 
 
-class ElasticNet(Regularizer):
+class ElasticNet(_Norm):
     """Lasso and ridge, ``strength (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2)``.
 
     The first part goes by soft thresholding, the second by its gradient.
 
     Parameters
     ----------
-    strength : float, default=1e-4
-        In [0, inf).
+    strength : float or sequence of float, default=1e-4
+        In [0, inf); one for all layers, or one for each, the output's last.
     l1_ratio : float, default=0.5
         In [0, 1]; 1 is L1 alone, 0 is L2 alone.
 
@@ -120,19 +150,22 @@ class ElasticNet(Regularizer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "strength": [Interval(Real, 0, None, closed="left")],
+        **_STRENGTH,
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
     }
 
-    def __init__(self, strength: float = 1e-4, *, l1_ratio: float = 0.5) -> None:
+    def __init__(self, strength: Strength = 1e-4, *, l1_ratio: float = 0.5) -> None:
         self.strength = strength
         self.l1_ratio = l1_ratio
 
-    def strengths(self) -> dict[str, float]:
-        return {"l1": self.strength * self.l1_ratio, "l2": self.strength * (1 - self.l1_ratio)}
+    def strengths(self) -> dict[str, float | tuple[float, ...]]:
+        return {"l1": self._times(self.l1_ratio), "l2": self._times(1 - self.l1_ratio)}
 
     def penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
         return L1().penalty(parameters, hyper) + L2().penalty(parameters, hyper)
+
+    def smooth_penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
+        return L2().penalty(parameters, hyper)
 
     def gradient(self, parameters: Tensor, hyper: Hyper, out: Tensor) -> None:
         _add_l2(parameters, hyper["l2"], out)

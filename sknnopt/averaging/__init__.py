@@ -1,0 +1,31 @@
+"""Averages of the weights over training: what a member is judged by and keeps in place of its last weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .._choices import resolve
+from ._averages import EMA, SWA
+from ._base import Averaging
+
+__all__ = ["EMA", "REGISTRY", "SWA", "Averaging", "get", "names"]
+
+REGISTRY: dict[str, Callable[[], Averaging]] = {"ema": EMA, "swa": SWA}
+
+
+def names() -> list[str]:
+    """All accepted names, sorted."""
+    return sorted(REGISTRY)
+
+
+def get(value: object) -> Averaging | None:
+    """The average of a name, an `Averaging`, or None for none.
+
+    Examples
+    --------
+    >>> get("ema"), get(None)
+    (EMA(), None)
+    """
+    if value is None:
+        return None
+    return resolve(value, REGISTRY, parameter="weight_averaging", base=Averaging)

@@ -1,0 +1,90 @@
+"""The regularisers of K members within a step."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sknnopt._random import MemberRandom
+from sknnopt.engine._hyper import PENALTY
+
+if TYPE_CHECKING:
+    from sknnopt.engine._cohort import Cohort
+
+
+class Penalties:
+    """What the members' regulariser does, step by step, and the numbers it does it with.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    members : int
+        The first K members.
+    weights, gradients : Tensor (K, W), (K, P)
+        The part of the parameters that is weights; all gradients.
+    randoms : sequence of K MemberRandom
+
+    Attributes
+    ----------
+    dirties : bool
+        Whether gradients in the padding between blocks may become other than zero.
+    """
+
+    def __init__(
+        self, cohort: "Cohort", members: int, weights: Tensor, gradients: Tensor, randoms: Sequence[MemberRandom]
+    ) -> None:
+        job = cohort.members[0].job
+        technique = job.techniques.regularization
+        assert technique is not None
+        state = {name: value[:members] for name, value in cohort.tensors.state["regularization"].items()}
+        self._technique = technique.bind(job.network.layout, state)
+        self._weights, self._randoms = weights, randoms
+        self._gradients = gradients[:, : weights.shape[1]]
+        self._features = int(torch.Size(job.table.row_shape).numel())
+        self._strengths = {name: value[:members] for name, value in cohort.strengths.items()}
+        self._numbers: Mapping[str, Tensor] = self._strengths
+        has = technique.has
+        self._draws, self._noisy_inputs, self._disturbs = has("draw"), has("inputs"), has("forward")
+        self._turns, self._adds = has("backward"), has("gradient")
+        self._shrinks, self._projects = has("proximal"), has("project")
+        self._kept = torch.empty_like(weights) if self._disturbs else weights
+        self.dirties = self._adds or self._turns
+
+    def begin(self, inputs: Tensor, hyper: Mapping[str, Tensor]) -> None:
+        """Take the step's numbers, draw its noise, and change its rows (K, B, F or more)."""
+        own = {name.removeprefix(PENALTY): x for name, x in hyper.items() if name.startswith(PENALTY)}
+        self._numbers = {**self._strengths, **own} if own else self._strengths
+        if self._draws:
+            self._technique.draw(self._numbers, self._randoms)
+        if self._noisy_inputs:
+            self._technique.inputs(inputs.flatten(2)[..., : self._features], self._numbers, self._randoms)
+
+    def disturb(self) -> None:
+        """Change the weights for a pass."""
+        if self._disturbs:
+            self._kept.copy_(self._weights)
+            self._technique.forward(self._weights, self._numbers)
+
+    def restore(self) -> None:
+        """Take the weights back, and turn the gradients into theirs."""
+        if self._disturbs:
+            self._weights.copy_(self._kept)
+        if self._turns:
+            self._technique.backward(self._gradients, self._numbers)
+
+    def gradient(self) -> None:
+        """Add the gradients of the penalties."""
+        if self._adds:
+            self._technique.gradient(self._weights, self._numbers, self._gradients)
+
+    def smooth_value(self) -> Tensor:
+        """Return the value (K,) of those penalties that have added gradients."""
+        return self._technique.smooth_penalty(self._weights, self._numbers)
+
+    def after(self, learning_rate: Tensor) -> None:
+        """Threshold and project the weights the optimizer has left."""
+        if self._shrinks:
+            self._technique.proximal(self._weights, self._numbers, learning_rate)
+        if self._projects:
+            self._technique.project(self._weights, self._numbers)
