@@ -203,11 +203,11 @@ class TestWarmStart:
         X, y = IRIS
         clf = NNClassifier(**QUICK, warm_start=True, optimizer="adam").fit(X, y)
         rates = [record["learning_rate"] for record in clf.history_]
-        steps, state = clf._progress[0].steps, clf._progress[0].optimizer
+        steps, state = clf._progress[0].steps, clf._progress[0].state
         clf.fit(X, y)
         assert [record["learning_rate"] for record in clf.history_] == rates
         assert clf._progress[0].steps == 2 * steps
-        assert set(clf._progress[0].optimizer) == set(state)
+        assert set(clf._progress[0].state) == set(state)
 
     def test_two_constant_fits_are_one_of_twice_the_epochs(self):
         X, y = IRIS

@@ -27,8 +27,9 @@ def fresh_statistics(job: Job, parameters: Tensor, buffers: Tensor) -> Tensor:
     Izmailov et al., "Averaging weights leads to wider optima and better generalization", 2018, section 3.2.
     """
     out = buffers.clone()
-    module = job.network.module().to(device=parameters.device, dtype=parameters.dtype)
+    module = job.network.module()
     load_member(module, job.network.layout.single(parameters), job.network.buffers.single(out))
+    module = module.to(device=parameters.device, dtype=parameters.dtype)
     normalizations = [layer for layer in module.modules() if isinstance(layer, BatchNorm) and layer.track_running_stats]
     if not normalizations or len(job.rows) < 2:
         return out

@@ -21,8 +21,9 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         See :mod:`sknnopt.activations`.
     normalization : {"batch", "layer"} or None, default=None
         Normalisation before each activation.
-    dropout : float or sequence of float, default={dropout}
-        Probability in [0, 1) of dropping a hidden unit, or one for each hidden layer.
+    dropout : float, sequence of float or Scheduled, default={dropout}
+        Probability in [0, 1) of dropping a hidden unit, or one for each hidden layer. ``Scheduled(0.3, "linear")``
+        changes it over training.
     initializer : str, Initializer or callable, default="auto"
         See :mod:`sknnopt.initializers`. "auto" is "kaiming_uniform", and for a module of the user's what it was
         built with.
@@ -30,7 +31,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         See :mod:`sknnopt.optimizers`.
     learning_rate : float or None, default=None
         Base learning rate; None is the optimizer's default.
-    weight_decay : float or None, default=None
+    weight_decay : float, Scheduled or None, default=None
         Decoupled weight decay: each step multiplies the weights, not biases or normalisation, by
         1 - learning rate * `weight_decay`. None is the optimizer's default (0.01 for "adamw", else 0).
     schedule : str, Schedule or callable, default="cosine"
@@ -43,10 +44,16 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Epochs to train, if early stopping does not end it before.
     gradient_clipping : float or None, default=1.0
         Largest Euclidean norm of a step's gradient.
+    weight_averaging : str, Averaging or None, default=None
+        Average of the weights over training, "ema" or "swa", that is judged and kept in place of the last ones; see
+        :mod:`sknnopt.averaging`.
     loss : str, Loss or callable, default="auto"
         See :mod:`sknnopt.losses`. "auto" is {loss}.
     regularization : str, Regularizer or None, default=None
-        Penalties on the weights; see :mod:`sknnopt.regularization`.
+        Penalties on the weights, and noise; see :mod:`sknnopt.regularization`.
+    mixup : float, default=0.0
+        Alpha of mixup (Zhang et al. 2018): encoded rows of a batch are mixed with each other, in shares drawn from
+        Beta(alpha, alpha), and so are their losses. 0 mixes nothing.
     {smoothing}early_stopping : bool or "auto", default="auto"
         Whether to withhold rows, to stop when their score no longer improves and to restore the best epoch's weights.
         "auto" does so from 5,000 rows on, and whenever `X_val` is given. False withholds none.

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sknnopt import activations, initializers, losses, optimizers, regularization, schedules
+from sknnopt import activations, averaging, initializers, losses, optimizers, regularization, schedules
 from sknnopt._choices import Choice, resolve, suggestion
 from sknnopt._compat import Interval, InvalidParameterError, StrOptions
 from sknnopt.engine import Techniques
@@ -34,18 +34,20 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _count],
     "activation": [str, activations.Activation, callable],
     "normalization": [StrOptions({"batch", "layer"}), None],
-    "dropout": [_fraction, "array-like"],
+    "dropout": [_fraction, "array-like", schedules.Scheduled],
     "initializer": [str, initializers.Initializer, callable],
     "optimizer": [str, optimizers.Optimizer],
     "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
-    "weight_decay": [Interval(Real, 0, None, closed="left"), None],
+    "weight_decay": [Interval(Real, 0, None, closed="left"), schedules.Scheduled, None],
     "schedule": [str, schedules.Schedule, callable],
     "warmup": [_fraction],
     "batch_size": [_count, StrOptions({"auto"})],
     "max_epochs": [_count],
     "gradient_clipping": [Interval(Real, 0, None, closed="neither"), None],
+    "weight_averaging": [str, averaging.Averaging, None],
     "loss": [str, losses.Loss, callable],
     "regularization": [str, regularization.Regularizer, None],
+    "mixup": [Interval(Real, 0, None, closed="left")],
     "early_stopping": ["boolean", StrOptions({"auto"})],
     "scoring": [str, callable],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -80,6 +82,7 @@ CHOICES: Mapping[str, Callable[[Any], Choice | None]] = {
     "optimizer": optimizers.get,
     "schedule": schedules.get,
     "regularization": regularization.get,
+    "weight_averaging": averaging.get,
 }
 """Parameters whose name stands for an object with parameters of its own; ``loss`` needs the task besides."""
 
@@ -111,6 +114,9 @@ def check_names(params: Mapping[str, Any]) -> None:
     """
     for name, get in CHOICES.items():
         get(params[name])
+    for name in ("dropout", "weight_decay"):
+        if isinstance(params[name], schedules.Scheduled):
+            params[name].validate()
     if params["scoring"] != "loss":
         as_scorer(params["scoring"])
 
@@ -193,7 +199,7 @@ def resolve_network(params: Mapping[str, Any], n_inputs: int, n_outputs: int) ->
     if network == "mlp":
         hidden = hidden_sizes(params["hidden_layer_sizes"])
         activation = activations.get(params["activation"])
-        rates = dropout_rates(params["dropout"], len(hidden))
+        rates = dropout_rates(unscheduled(params["dropout"]), len(hidden))
         return MLP(n_inputs, hidden, n_outputs, activation, params["normalization"], rates)
     if isinstance(network, nn.Module):
         from copy import deepcopy
@@ -216,6 +222,16 @@ def hidden_sizes(value: Any) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
+def unscheduled(value: Any) -> Any:
+    """Return the base value of what may be scheduled."""
+    return value.value if isinstance(value, schedules.Scheduled) else value
+
+
+def curve_of(value: Any) -> schedules.Schedule | None:
+    """Return the schedule of what may be scheduled."""
+    return value.curve() if isinstance(value, schedules.Scheduled) else None
+
+
 def dropout_rates(value: Any, n_hidden: int) -> tuple[float, ...]:
     """Return one dropout rate a hidden layer."""
     rates = (value,) * n_hidden if isinstance(value, Real) else tuple(value)
@@ -230,7 +246,8 @@ def dropout_rates(value: Any, n_hidden: int) -> tuple[float, ...]:
 def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Network, n_rows: int) -> Techniques:
     """Return the optimisation of a member with ``n_rows`` training rows."""
     optimizer = optimizers.get(params["optimizer"])
-    rate, decay = params["learning_rate"], params["weight_decay"]
+    rate, decay = params["learning_rate"], unscheduled(params["weight_decay"])
+    _check_average(params["weight_averaging"], optimizer)
     stacked = isinstance(network, MLP)
     batch = AUTO_BATCH_SIZE if params["batch_size"] == "auto" else int(params["batch_size"])
     initializer = None if params["initializer"] == "auto" and not stacked else params["initializer"]
@@ -248,7 +265,19 @@ def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Ne
         gradient_clipping=params["gradient_clipping"],
         dropout=network.dropout if isinstance(network, MLP) else (),
         label_smoothing=resolve_smoothing(params.get("label_smoothing", 0.0), loss),
+        weight_averaging=averaging.get(params["weight_averaging"]),
+        decay_schedule=curve_of(params["weight_decay"]),
+        dropout_schedule=curve_of(params["dropout"]),
+        mixup=float(params["mixup"]),
     )
+
+
+def _check_average(value: Any, optimizer: optimizers.Optimizer) -> None:
+    if value is not None and optimizer.averages:
+        raise InvalidParameterError(
+            f"The 'weight_averaging' parameter must be None with optimizer={optimizer!r}, which averages weights "
+            f"itself. Got {value!r} instead."
+        )
 
 
 def resolve_smoothing(value: float | str, loss: losses.Loss) -> float:

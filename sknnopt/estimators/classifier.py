@@ -14,6 +14,7 @@ from torch import nn
 from sknnopt import losses
 from sknnopt._compat import Interval, StrOptions
 from sknnopt.activations import Activation
+from sknnopt.averaging import Averaging
 from sknnopt.data import ClassTarget, check_weights
 from sknnopt.estimators._base import NetworkEstimator
 from sknnopt.estimators._data import select
@@ -23,7 +24,7 @@ from sknnopt.initializers import Initializer
 from sknnopt.losses import Loss
 from sknnopt.optimizers import Optimizer
 from sknnopt.regularization import Regularizer
-from sknnopt.schedules import Schedule
+from sknnopt.schedules import Schedule, Scheduled
 
 
 @document
@@ -59,18 +60,20 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         hidden_layer_sizes: int | Sequence[int] = (128, 128),
         activation: str | Activation | Callable[..., Any] = "silu",
         normalization: str | None = None,
-        dropout: float | Sequence[float] = 0.2,
+        dropout: float | Sequence[float] | Scheduled = 0.2,
         initializer: str | Initializer | Callable[..., Any] = "auto",
         optimizer: str | Optimizer = "adamw",
         learning_rate: float | None = None,
-        weight_decay: float | None = None,
+        weight_decay: float | Scheduled | None = None,
         schedule: str | Schedule | Callable[..., Any] = "cosine",
         warmup: float = 0.0,
         batch_size: int | str = "auto",
         max_epochs: int = 100,
         gradient_clipping: float | None = 1.0,
+        weight_averaging: str | Averaging | None = None,
         loss: str | Loss | Callable[..., Any] = "auto",
         regularization: str | Regularizer | None = None,
+        mixup: float = 0.0,
         label_smoothing: float | str = "auto",
         early_stopping: bool | str = "auto",
         scoring: str | Callable[..., float] = "loss",
@@ -102,8 +105,10 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.gradient_clipping = gradient_clipping
+        self.weight_averaging = weight_averaging
         self.loss = loss
         self.regularization = regularization
+        self.mixup = mixup
         self.label_smoothing = label_smoothing
         self.early_stopping = early_stopping
         self.scoring = scoring

@@ -11,6 +11,7 @@ from torch import nn
 
 from sknnopt import losses
 from sknnopt.activations import Activation
+from sknnopt.averaging import Averaging
 from sknnopt.data import RegressionTarget
 from sknnopt.estimators._base import NetworkEstimator
 from sknnopt.estimators._data import select
@@ -21,7 +22,7 @@ from sknnopt.initializers import Initializer
 from sknnopt.losses import Loss
 from sknnopt.optimizers import Optimizer
 from sknnopt.regularization import Regularizer
-from sknnopt.schedules import Schedule
+from sknnopt.schedules import Schedule, Scheduled
 
 
 @document
@@ -51,18 +52,20 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         hidden_layer_sizes: int | Sequence[int] = (128, 128),
         activation: str | Activation | Callable[..., Any] = "relu",
         normalization: str | None = None,
-        dropout: float | Sequence[float] = 0.1,
+        dropout: float | Sequence[float] | Scheduled = 0.1,
         initializer: str | Initializer | Callable[..., Any] = "auto",
         optimizer: str | Optimizer = "adamw",
         learning_rate: float | None = None,
-        weight_decay: float | None = None,
+        weight_decay: float | Scheduled | None = None,
         schedule: str | Schedule | Callable[..., Any] = "cosine",
         warmup: float = 0.0,
         batch_size: int | str = "auto",
         max_epochs: int = 100,
         gradient_clipping: float | None = 1.0,
+        weight_averaging: str | Averaging | None = None,
         loss: str | Loss | Callable[..., Any] = "auto",
         regularization: str | Regularizer | None = None,
+        mixup: float = 0.0,
         early_stopping: bool | str = "auto",
         scoring: str | Callable[..., float] = "loss",
         validation_fraction: float = 0.1,
@@ -92,8 +95,10 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.gradient_clipping = gradient_clipping
+        self.weight_averaging = weight_averaging
         self.loss = loss
         self.regularization = regularization
+        self.mixup = mixup
         self.early_stopping = early_stopping
         self.scoring = scoring
         self.validation_fraction = validation_fraction

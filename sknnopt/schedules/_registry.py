@@ -1,0 +1,46 @@
+"""The names of schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .._choices import resolve
+from ._base import FunctionSchedule, Schedule
+from ._cycles import CosineRestarts, Cyclic, OneCycle, WarmupStableDecay
+from ._decays import Constant, Cosine, Exponential, InverseSqrt, Linear, MultiStep, Polynomial, Step
+from ._plateau import Plateau
+
+__all__ = ["REGISTRY", "get", "names"]
+
+REGISTRY: dict[str, Callable[[], Schedule]] = {
+    "constant": Constant,
+    "step": Step,
+    "multistep": MultiStep,
+    "exponential": Exponential,
+    "polynomial": Polynomial,
+    "linear": Linear,
+    "cosine": Cosine,
+    "cosine_restarts": CosineRestarts,
+    "one_cycle": OneCycle,
+    "cyclic": Cyclic,
+    "inverse_sqrt": InverseSqrt,
+    "warmup_stable_decay": WarmupStableDecay,
+    "wsd": WarmupStableDecay,
+    "plateau": Plateau,
+}
+
+
+def names() -> list[str]:
+    """All accepted names, sorted."""
+    return sorted(REGISTRY)
+
+
+def get(value: object) -> Schedule:
+    """The schedule of a name, a `Schedule`, or a function of progress.
+
+    Examples
+    --------
+    >>> get("cosine"), get(lambda progress: 1 - progress).final_factor()
+    (Cosine(), 0.0)
+    """
+    return resolve(value, REGISTRY, parameter="schedule", base=Schedule, wrap=FunctionSchedule)
