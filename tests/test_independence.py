@@ -11,7 +11,7 @@ import scipy.sparse
 import torch
 from torch import nn
 
-from sknnopt import activations, initializers, losses, optimizers, regularization, schedules
+from sknnopt import activations, averaging, initializers, losses, optimizers, regularization, schedules
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Techniques, Validation, train
 from sknnopt.nn import MLP, CustomNetwork
@@ -31,6 +31,7 @@ OPTIMIZERS = {name: optimizers.REGISTRY[name] for name in optimizers.names()} | 
 PENALTIES = {name: regularization.REGISTRY[name] for name in regularization.names()} | {
     "sum": lambda: regularization.L1() + regularization.L2()
 }
+AVERAGING = {name for name, make in OPTIMIZERS.items() if make().averages}
 INITIALIZERS = sorted(set(initializers.names()) - {"zeros", "constant"})
 NUMBERS = {
     "momentum": (0.1, 0.95),
@@ -45,6 +46,8 @@ NUMBERS = {
     "strength": (1e-5, 1e-2),
     "l1_ratio": (0.1, 0.9),
     "delta": (0.5, 2.0),
+    "decay": (0.5, 0.99),
+    "start": (0.1, 0.9),
 }
 
 
@@ -81,8 +84,14 @@ def draw_shared(rng, **fixed):
         "sparse": bool(rng.random() < 0.15),
         "dtype": DTYPES[str(rng.choice(list(DTYPES)))],
         "stops": bool(rng.random() < 0.5),
+        "averaging": [None, *averaging.names()][rng.integers(len(averaging.names()) + 1)],
+        "mixes": bool(rng.random() < 0.2),
+        "layered": bool(rng.random() < 0.2),
+        "decay_schedule": bool(rng.random() < 0.2),
     }
     shared |= fixed
+    if shared["optimizer"] in AVERAGING:
+        shared["averaging"] = None
     shared["drops"] = shared["drops"][: len(shared["hidden"])]
     return shared
 
@@ -119,6 +128,10 @@ def draw_techniques(rng, shared):
         gradient_clipping=float(rng.uniform(0.1, 2)) if shared["clips"] else None,
         dropout=tuple(float(rng.uniform(0.05, 0.7)) if drops else 0.0 for drops in shared["drops"]),
         label_smoothing=float(rng.uniform(0.01, 0.4)) if shared["smooths"] else 0.0,
+        weight_averaging=shared["averaging"] and varied(averaging.REGISTRY[shared["averaging"]](), rng),
+        decay_schedule=schedules.Linear() if shared["decay_schedule"] else None,
+        mixup=float(rng.uniform(0.1, 2)) if shared["mixes"] else 0.0,
+        layer_rates=(("output.weight", float(rng.integers(3)) / 2),) if shared["layered"] else (),
     )
 
 
@@ -228,6 +241,24 @@ def test_every_loss(task):
 @pytest.mark.parametrize("name", PENALTIES)
 def test_every_penalty(name):
     assert_independent(draw_jobs(500, 3, penalty=name, clips=True))
+
+
+@pytest.mark.parametrize("normalization", [None, "batch"])
+@pytest.mark.parametrize("name", averaging.names())
+def test_every_average(name, normalization):
+    assert_independent(draw_jobs(550, 4, averaging=name, optimizer="adamw", normalization=normalization))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("task", LOSSES)
+def test_mixup(task, weighted):
+    fixed = {"n_outputs": 3, "optimizer": "adamw", "weighted": weighted}
+    assert_independent(draw_jobs(560, 4, mixes=True, task=task, loss=LOSSES[task][0], **fixed))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_layers_with_rates_of_their_own(name):
+    assert_independent(draw_jobs(570, 4, layered=True, optimizer=name, hidden=(9,), drops=[True]))
 
 
 @pytest.mark.parametrize("members", [1, 2, 3, 7, 16, 19, 33])

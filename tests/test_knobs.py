@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sknnopt import NNClassifier, NNRegressor
 from sknnopt._compat import InvalidParameterError
+from sknnopt.averaging import EMA
 from sknnopt.regularization import L1
 
 X, Y = (part[:200] for part in load_breast_cancer(return_X_y=True))
@@ -140,6 +141,17 @@ def gradient_clipping(fit: Fit) -> None:
     before = weights(fit(**{**ONE_STEP, "learning_rate": 1e-12}))
     after = weights(fit(**{**ONE_STEP, "gradient_clipping": 1e-2}))
     assert (after - before).norm().item() == pytest.approx(0.1 * 1e-2, rel=1e-2)
+
+
+def weight_averaging(fit: Fit) -> None:
+    plain, average, last = (weights(fit(weight_averaging=kind)) for kind in (None, "ema", EMA(0.0)))
+    assert_allclose(last, plain, rtol=1e-6)
+    assert (average - plain).abs().max() > 1e-4
+
+
+def mixup(fit: Fit) -> None:
+    settings = {"dropout": 0.0, "max_epochs": 15, "learning_rate": 0.01}
+    assert fit(mixup=2.0, **settings).loss_curve_[-1] > fit(**settings).loss_curve_[-1]
 
 
 def loss(fit: Fit) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sknnopt import NNClassifier, NNRegressor
 from sknnopt.activations import Tanh
+from sknnopt.averaging import SWA
 from sknnopt.initializers import KaimingNormal
 from sknnopt.losses import Huber, SquaredError
 from sknnopt.nn import Module
@@ -57,8 +58,10 @@ GRIDS = {
     "batch_size": ["auto", 10],
     "max_epochs": [1, 3],
     "gradient_clipping": [None, 0.1],
+    "weight_averaging": [None, "ema", SWA(0.5)],
     "loss": ["auto"],
     "regularization": [None, "l2", L1(0.1) + L2(0.1)],
+    "mixup": [0.0, 0.4],
     "label_smoothing": [0.0, 0.1],
     "early_stopping": [True, False, "auto"],
     "scoring": ["loss", minus_loss],

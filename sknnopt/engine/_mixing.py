@@ -43,6 +43,8 @@ class Mixup:
         self._rows = weights.rows
         if self._rows.shape[2] > 1:
             self._rows = self._rows.gather(2, partner.unsqueeze(1))
+        if weights.step.valid is not None:
+            self._rows = self._rows * weights.step.valid
 
     def _partner(self, weights: BatchWeights, members: int, rows: int, device: torch.device) -> Tensor:
         """Return the number of each row's partner (K, B), a row without padding."""

@@ -1,0 +1,124 @@
+"""One step of the engine against autograd: mixed rows, layers of other rates, decay that changes."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_breast_cancer
+from torch import nn
+from torch.nn import functional as F
+
+from sknnopt import NNClassifier, NNRegressor
+from sknnopt._random import MemberRandom
+from sknnopt.engine._layers import LayerRates
+from sknnopt.schedules import Scheduled
+
+X, Y = (part[:120] for part in load_breast_cancer(return_X_y=True))
+STEP = {
+    "hidden_layer_sizes": (8,),
+    "activation": "tanh",
+    "optimizer": "sgd",
+    "learning_rate": 0.5,
+    "schedule": "constant",
+    "batch_size": 10**6,
+    "max_epochs": 1,
+    "dropout": 0.0,
+    "gradient_clipping": None,
+    "precision": "float64",
+    "random_state": 3,
+}
+
+
+def still(make, **settings):
+    """The estimator before its first step."""
+    return make(**{**STEP, **settings, "learning_rate": 1e-300}).fit(X, Y)
+
+
+def gradients(module, loss):
+    return torch.autograd.grad(loss, list(module.parameters()))
+
+
+def expected(module, slopes, rate=0.5):
+    return [w.detach() - rate * g for w, g in zip(module.parameters(), slopes, strict=True)]
+
+
+def assert_weights(module, values):
+    for own, value in zip(module.parameters(), values, strict=True):
+        torch.testing.assert_close(own.detach(), value, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
+def test_mixup_mixes_rows_and_losses(make, weighted):
+    settings = {"label_smoothing": 0.0} if make is NNClassifier else {}
+    weight = np.linspace(0.5, 2.0, len(X)) if weighted else np.ones(len(X))
+    before = still(make, **settings)
+    after = make(**STEP, **settings, mixup=0.7).fit(X, Y, sample_weight=weight if weighted else None)
+    random = MemberRandom(np.random.SeedSequence(after._seed).spawn(1)[0], torch.device("cpu"))
+    order, share = random.permutation(len(X)), random.beta(0.7, 0.7)
+    partner = np.roll(order, -1)
+    if weighted:
+        before = make(**{**STEP, **settings, "learning_rate": 1e-300}).fit(X, Y, sample_weight=weight)
+    rows, counts = torch.from_numpy(before.preprocessor_.transform(X)), torch.from_numpy(weight / weight.mean())
+    scores = before.module_(share * rows[order] + (1 - share) * rows[partner])
+    if make is NNClassifier:
+        losses = [F.cross_entropy(scores, torch.from_numpy(Y[i]), reduction="none") for i in (order, partner)]
+    else:
+        target = (Y - np.average(Y, weights=weight)) / np.sqrt(np.cov(Y, aweights=weight, bias=True))
+        losses = [(scores[:, 0] - torch.from_numpy(target[i])).square() for i in (order, partner)]
+    mixed = share * losses[0] * counts[order] + (1 - share) * losses[1] * counts[partner]
+    assert_weights(after.module_, expected(before.module_, gradients(before.module_, mixed.mean())))
+
+
+def test_mixup_of_a_network_of_ones_own_and_of_padded_batches():
+    for settings in ({"network": nn.Linear}, {"batch_size": 50, "max_epochs": 30}):
+        clf = NNClassifier(**{**STEP, "learning_rate": 0.1, **settings}, mixup=0.3).fit(X, Y)
+        assert clf.score(X, Y) > 0.85
+
+
+def test_no_mixup_draws_nothing():
+    plain = NNClassifier(**STEP).fit(X, Y)
+    assert_weights(plain.module_, [w.detach() for w in NNClassifier(**STEP, mixup=0.0).fit(X, Y).module_.parameters()])
+
+
+def test_decay_follows_its_schedule():
+    """Two steps: all of the decay, then half of it."""
+    settings = {"max_epochs": 2, "label_smoothing": 0.0, "learning_rate": 0.1}
+    start = still(NNClassifier, max_epochs=1)
+    rows, labels = torch.from_numpy(start.preprocessor_.transform(X)), torch.from_numpy(Y)
+    module = start.module_
+    for decay in (0.8, 0.4):
+        slopes = gradients(module, F.cross_entropy(module(rows), labels))
+        with torch.no_grad():
+            for w, g in zip(module.parameters(), slopes, strict=True):
+                w.mul_(1 - 0.1 * decay if w.ndim == 2 else 1.0).sub_(0.1 * g)
+    after = NNClassifier(**{**STEP, **settings}, weight_decay=Scheduled(0.8, "linear")).fit(X, Y)
+    assert_weights(after.module_, [w.detach() for w in module.parameters()])
+
+
+class TestLayerRates:
+    def rates(self, factors):
+        from sknnopt._layout import Layout
+
+        layout = Layout([("a.weight", (2, 3)), ("b.weight", (1, 2))], [("a.bias", (2,))])
+        parameters = torch.zeros((len(factors), layout.size))
+        return layout, parameters, LayerRates(layout, factors, parameters)
+
+    def test_a_step_is_scaled_layer_by_layer_and_member_by_member(self):
+        layout, parameters, rates = self.rates([{"a.weight": 0.0, "b.weight": 0.5}, {}])
+        rates.remember()
+        parameters += 2.0
+        rates.scale()
+        views = layout.views(parameters)
+        assert views["a.weight"][0].eq(0).all()
+        assert views["b.weight"][0].eq(1).all()
+        assert views["a.bias"].eq(2).all()
+        assert views["a.weight"][1].eq(2).all()
+
+    def test_only_frozen_layers_leave_the_gradient(self):
+        layout, parameters, rates = self.rates([{"a.weight": 0.0, "b.weight": 0.5}])
+        gradients = torch.ones_like(parameters)
+        rates.mask(gradients)
+        views = layout.views(gradients)
+        assert views["a.weight"].eq(0).all()
+        assert views["b.weight"].eq(1).all()
+        assert views["a.bias"].eq(1).all()
