@@ -3,7 +3,8 @@
 import copy
 import inspect
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -208,6 +209,17 @@ class CustomNetwork:
         return copy.deepcopy(self._module)
 
 
+def _random_state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_random_state(state: Tensor, device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
+
+
 class BoundModule:
     """A module bound to flat parameters; see :class:`~sknnopt.nn._network.BoundNetwork`."""
 
@@ -225,9 +237,29 @@ class BoundModule:
         self._gradients = gradients
         self._scores: Tensor | None = None
         self._ran = False
+        self._random: Tensor | None = None
 
     def forward(self, x: Tensor, step: Pass) -> Rows:
         """Return the module's scores as (1, O, B)."""
+        if step.again:
+            with self._as_before(x.device):
+                return self._forward(x, step)
+        if step.training:
+            self._random = _random_state(x.device)
+        return self._forward(x, step)
+
+    @contextmanager
+    def _as_before(self, device: torch.device) -> Iterator[None]:
+        """Let the module draw what it drew the first time in this step; its statistics do not follow again."""
+        after, statistics = _random_state(device), [b.clone() for b in self._module.buffers()]
+        assert self._random is not None
+        _set_random_state(self._random, device)
+        yield
+        _set_random_state(after, device)
+        for value, kept in zip(self._module.buffers(), statistics, strict=True):
+            value.copy_(kept)
+
+    def _forward(self, x: Tensor, step: Pass) -> Rows:
         self._module.train(step.training)
         low = torch.autocast(x.device.type, self._products, enabled=self._products is not None and step.training)
         with torch.set_grad_enabled(step.training), low:
