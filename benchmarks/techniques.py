@@ -122,7 +122,11 @@ def step_works(hidden: tuple[int, ...], members: int) -> dict[str, Callable[[], 
     """A training of each technique that acts within a step, the others at their plainest."""
     layers = len(hidden)
     works: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {"plain": ({}, {})}
-    works |= {f"optimizer {n}": ({}, {"optimizer": optimizers.get(n)}) for n in optimizers.names() if n in WHOLE_STEPS | LAYERWISE}
+    works |= {
+        f"optimizer {n}": ({}, {"optimizer": optimizers.get(n)})
+        for n in optimizers.names()
+        if n in WHOLE_STEPS | LAYERWISE
+    }
     for name in regularization.names():
         term = regularization.get(name)
         if term is not None and term.depth_rate == 0:

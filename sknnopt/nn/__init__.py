@@ -2,11 +2,12 @@
 
 from sknnopt._layout import Layout, padded
 from sknnopt.nn._ensemble import MemberAverage
+from sknnopt.nn._factory import Module
 from sknnopt.nn._layer import EVALUATION, Pass
 from sknnopt.nn._network import BoundNetwork, Network, load_member
 from sknnopt.nn._scores import predict_scores
 from sknnopt.nn._workspace import Rows, Workspace, width
-from sknnopt.nn.custom import CustomNetwork, Module
+from sknnopt.nn.custom import CustomNetwork
 from sknnopt.nn.mlp import MLP
 
 __all__ = [
