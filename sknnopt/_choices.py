@@ -6,13 +6,55 @@ import difflib
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from types import FunctionType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import joblib
+from sklearn.utils import check_random_state
 
 from ._compat import Estimator, InvalidParameterError
 
-__all__ = ["Choice", "resolve", "suggestion"]
+__all__ = ["Choice", "Range", "resolve", "suggestion"]
+
+
+class Range:
+    """An interval of values worth searching, which scikit-learn's randomized searches draw from.
+
+    Parameters
+    ----------
+    low, high : float
+        Both above zero where `log` is true.
+    log : bool, default=False
+        Whether to draw uniformly on a logarithmic scale.
+
+    Examples
+    --------
+    >>> rates = Range(1e-4, 1e-1, log=True)
+    >>> rates
+    Range(0.0001, 0.1, log=True)
+    >>> rates.grid(4)
+    [0.0001, 0.001, 0.01, 0.1]
+    >>> rates.low <= rates.rvs(random_state=0) <= rates.high
+    True
+    """
+
+    def __init__(self, low: float, high: float, *, log: bool = False) -> None:
+        self.low, self.high, self.log = low, high, log
+
+    def rvs(self, random_state: Any = None) -> float:
+        """Draw a value, as a frozen distribution of scipy's does."""
+        return self._at(float(check_random_state(random_state).uniform()))
+
+    def grid(self, n: int) -> list[float]:
+        """Return n values at equal distances, both ends included, rounded to three digits."""
+        return [float(f"{self._at(i / (n - 1)):.3g}") for i in range(n)]
+
+    def _at(self, share: float) -> float:
+        if self.log:
+            return float(self.low * (self.high / self.low) ** share)
+        return float(self.low + (self.high - self.low) * share)
+
+    def __repr__(self) -> str:
+        return f"Range({self.low:g}, {self.high:g}{', log=True' if self.log else ''})"
 
 
 class Choice(Estimator):
@@ -20,6 +62,11 @@ class Choice(Estimator):
 
     A subclass stores its arguments unchanged and states their ranges in ``_parameter_constraints``,
     in scikit-learn's own notation. ``validate`` checks them; the constructor never does.
+
+    Attributes
+    ----------
+    search_space : dict of str to Range or list
+        Values worth searching of each parameter that has such, as a randomized search takes them.
 
     Examples
     --------
@@ -32,6 +79,8 @@ class Choice(Estimator):
     sklearn.utils._param_validation.InvalidParameterError: The 'momentum' parameter of SGD must be a float \
 in the range [0.0, 1.0). Got 2 instead.
     """
+
+    search_space: ClassVar[dict[str, Range | list[Any]]] = {}
 
     def key(self) -> Hashable:
         """Return what is equal for objects that compute the same: the class and the parameters' content."""
