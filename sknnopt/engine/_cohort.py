@@ -12,6 +12,7 @@ from sknnopt.engine._evaluate import Evaluator
 from sknnopt.engine._feed import Feed
 from sknnopt.engine._hyper import HyperTable
 from sknnopt.engine._member import Member
+from sknnopt.engine._start import start
 from sknnopt.engine._step import Step, row_norms
 from sknnopt.engine._weights import RowWeights
 from sknnopt.engine.job import Job, Progress, Result
@@ -57,22 +58,10 @@ class Cohort:
         self._best = [self._snapshot(k) for k in range(len(self.members))]
 
     def _initialize(self, k: int, member: Member) -> None:
-        job = member.job
-        if job.progress is not None:
-            self.parameters[k] = job.progress.parameters
-            self.buffers[k] = job.progress.buffers
-            for name, value in job.progress.optimizer.items():
-                self.optimizer_state[name][k] = value
-            return
-        parameters = torch.zeros(job.network.layout.size, dtype=job.dtype)
-        buffers = torch.zeros(job.network.buffers.size, dtype=job.dtype)
-        job.network.initialize(
-            job.network.layout.single(parameters),
-            job.network.buffers.single(buffers),
-            job.techniques.initializer,
-            member.random,
-        )
-        self.parameters[k], self.buffers[k] = parameters, buffers
+        begin = start(member.job, member.random)
+        self.parameters[k], self.buffers[k] = begin.parameters, begin.buffers
+        for name, value in begin.optimizer.items():
+            self.optimizer_state[name][k] = value
 
     def _bind(self) -> None:
         """Make what depends on who is in the cohort."""
