@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import torch
@@ -64,9 +64,9 @@ class _Adapted(Initializer):
 class LSUV(_Adapted):
     """Layer-sequential unit variance: `base`, then each layer's weights divided by its outputs' standard deviation.
 
-    Layer by layer, as training rows reach them, ``w = w / sqrt(var(w x + b))`` over all rows and units, until the
-    variance is 1 within `tolerance`. A layer whose output does not vary stays as drawn. Each row counts once,
-    whatever its sample weight.
+    Layer by layer, as training rows reach them, ``w = w / sqrt(var(w x))`` over all rows and units. As a layer is
+    linear in its weights, one division does what the paper repeats. A layer whose output does not vary stays as
+    drawn. Each row counts once, whatever its sample weight.
 
     Parameters
     ----------
@@ -74,10 +74,6 @@ class LSUV(_Adapted):
         Swept as ``initializer__base``.
     n_rows : int, default=512
         Training rows to look at, chosen at random; at least 1.
-    tolerance : float, default=0.01
-        In (0, inf).
-    max_iter : int, default=10
-        Divisions of a layer at most.
 
     References
     ----------
@@ -87,36 +83,27 @@ class LSUV(_Adapted):
     --------
     >>> network, rows = nn.Sequential(nn.Linear(3, 9), nn.ReLU(), nn.Linear(9, 2)), torch.randn(100, 3)
     >>> LSUV().adapt(network, rows, torch.Generator())
-    >>> round(network(rows).var(unbiased=False).item(), 1)
+    >>> round((network(rows) - network[2].bias).var(unbiased=False).item(), 3)
     1.0
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **_Adapted._parameter_constraints,
-        "n_rows": [_COUNT],
-        "tolerance": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [_COUNT],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**_Adapted._parameter_constraints, "n_rows": [_COUNT]}
 
-    def __init__(
-        self, *, base: Base = "orthogonal", n_rows: int = 512, tolerance: float = 0.01, max_iter: int = 10
-    ) -> None:
+    def __init__(self, *, base: Base = "orthogonal", n_rows: int = 512) -> None:
         self.base = base
         self.n_rows = n_rows
-        self.tolerance = tolerance
-        self.max_iter = max_iter
 
     def _adapt(self, module: nn.Module, rows: Tensor) -> None:
-        def visit(layer: nn.Module, outputs: Callable[[], Tensor]) -> None:
-            for _ in range(self.max_iter):
-                values = outputs()
-                variance = values.var(unbiased=False)
-                varies = _varies(variance, values.square().mean(), values.dtype)
-                if not varies or abs(variance.item() - 1) < self.tolerance:
-                    return
-                _weight(layer).div_(variance.sqrt())
+        _send_through(module, rows, _scale)
 
-        _send_through(module, rows, visit)
+
+def _scale(layer: nn.Module, outputs: Callable[[], Tensor]) -> None:
+    weight, bias = _own(layer)
+    values = _units(layer, outputs())
+    values = values if bias is None else values - bias.double().unsqueeze(1)
+    variance = values.var(unbiased=False)
+    if _varies(variance, values.square().mean(), weight.dtype):
+        weight.div_(variance.sqrt().to(weight.dtype))
 
 
 class DataDependent(_Adapted):
@@ -157,8 +144,8 @@ class DataDependent(_Adapted):
 
 
 def _standardize(layer: nn.Module, outputs: Callable[[], Tensor]) -> None:
-    weight, bias = _weight(layer), dict(layer.named_parameters(recurse=False)).get("bias")
-    values = outputs().movedim(-1 if isinstance(layer, nn.Linear) else 1, 0).flatten(1).double()
+    weight, bias = _own(layer)
+    values = _units(layer, outputs())
     variance, mean = torch.var_mean(values, 1, unbiased=False)
     varies = _varies(variance, values.square().mean(1), weight.dtype)
     scale = torch.where(varies, variance, torch.ones_like(variance)).rsqrt()
@@ -247,9 +234,15 @@ def _is_free(layer: nn.Module) -> bool:
     return weight is not None and weight.requires_grad
 
 
-def _weight(layer: nn.Module) -> Tensor:
-    weight: Tensor = layer.weight  # type: ignore[assignment]
-    return weight
+def _own(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """Return a layer's weight and bias."""
+    own = dict(layer.named_parameters(recurse=False))
+    return own["weight"], own.get("bias")
+
+
+def _units(layer: nn.Module, outputs: Tensor) -> Tensor:
+    """Return each unit's outputs, or each channel's, float64 of shape (units, n)."""
+    return outputs.movedim(-1 if isinstance(layer, nn.Linear) else 1, 0).flatten(1).double()
 
 
 def _varies(variance: Tensor, power: Tensor, dtype: torch.dtype) -> Tensor:
