@@ -18,11 +18,8 @@ from sknnopt.nn import MLP, CustomNetwork
 
 CPU = torch.device("cpu")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-LOSSES = {
-    "classification": ["cross_entropy"],
-    "multilabel": ["cross_entropy"],
-    "regression": losses.names("regression"),
-}
+LOSSES = {task: losses.names(task) for task in ("classification", "multilabel", "regression")}
+LOSSES["regression"] = [*LOSSES["regression"], losses.Quantile(quantile=[0.1, 0.5, 0.9])]
 OPTIMIZERS = {name: optimizers.REGISTRY[name] for name in optimizers.names()} | {
     "sgd_dampened": partial(optimizers.SGD, momentum=0.9, dampening=0.5),
     "adam_amsgrad": partial(optimizers.Adam, amsgrad=True),
@@ -75,7 +72,7 @@ def draw_shared(rng, **fixed):
         "drops": rng.random(len(hidden)) < rng.choice([0.0, 0.7]),
         "batch_size": int(rng.choice([7, 16, 32, 33, 50, 100])),
         "optimizer": str(rng.choice(list(OPTIMIZERS))),
-        "loss": str(rng.choice(LOSSES[task])),
+        "loss": LOSSES[task][rng.integers(len(LOSSES[task]))],
         "penalty": [None, *PENALTIES][rng.integers(len(PENALTIES) + 1)],
         "decays": bool(rng.random() < 0.5),
         "clips": bool(rng.random() < 0.5),
@@ -92,6 +89,7 @@ def draw_shared(rng, **fixed):
     shared |= fixed
     if shared["optimizer"] in AVERAGING:
         shared["averaging"] = None
+    shared["smooths"] &= losses.get(shared["loss"], task=shared["task"]).smooths
     shared["drops"] = shared["drops"][: len(shared["hidden"])]
     return shared
 
@@ -141,7 +139,7 @@ def draw_job(rng, shared, table):
     network = MLP(
         shared["n_features"],
         shared["hidden"],
-        shared["n_outputs"],
+        techniques.loss.n_scores(shared["n_outputs"]),
         activations.get(shared["activation"]),
         shared["normalization"],
         techniques.dropout,
@@ -235,7 +233,9 @@ def test_every_normalization(normalization, dtype, drops):
 @pytest.mark.parametrize("task", LOSSES)
 def test_every_loss(task):
     for name in LOSSES[task]:
-        assert_independent(draw_jobs(400, 3, task=task, loss=name, n_outputs=3, smooths=task != "regression"))
+        for dtype in DTYPES.values():
+            fixed = {"task": task, "loss": name, "n_outputs": 3, "smooths": task != "regression", "dtype": dtype}
+            assert_independent(draw_jobs(400, 3, **fixed))
 
 
 @pytest.mark.parametrize("name", PENALTIES)

@@ -9,12 +9,17 @@ from torch.nn import init
 
 from sknnopt import initializers
 from sknnopt.initializers import (
+    LSUV,
     Constant,
+    DataDependent,
+    Identity,
     KaimingNormal,
     KaimingUniform,
     Normal,
+    Sparse,
     TruncatedNormal,
     Uniform,
+    ZeroOutput,
 )
 
 GAIN = 1.7
@@ -50,6 +55,11 @@ DISTRIBUTIONS = {
 }
 DISTRIBUTIONS |= {n.replace("xavier", "glorot"): d for n, d in DISTRIBUTIONS.items() if "xavier" in n}
 DISTRIBUTIONS |= {n.replace("kaiming", "he"): d for n, d in DISTRIBUTIONS.items() if "kaiming" in n}
+DISTRIBUTIONS |= {
+    "zero_output": DISTRIBUTIONS["kaiming_uniform"],
+    "data_dependent": DISTRIBUTIONS["normal"],
+}
+PATTERNED = {"zeros", "constant", "orthogonal", "identity", "sparse", "lsuv"}
 OBJECTS = [
     (Uniform(low=-1, high=3), stats.uniform(-1, 4)),
     (Normal(mean=1, std=0.5), stats.norm(1, 0.5)),
@@ -60,7 +70,7 @@ OBJECTS = [
 
 
 def test_every_name_is_covered():
-    assert {*DISTRIBUTIONS, "zeros", "constant", "orthogonal"} == set(initializers.names())
+    assert {*DISTRIBUTIONS, *PATTERNED} == set(initializers.names())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -87,6 +97,7 @@ def test_distribution(initializer, distribution, dtype):
         ("kaiming_uniform", lambda w, g: init.kaiming_uniform_(w, nonlinearity="relu", generator=g)),
         ("kaiming_normal", lambda w, g: init.kaiming_normal_(w, nonlinearity="relu", generator=g)),
         ("orthogonal", lambda w, g: init.orthogonal_(w, GAIN, generator=g)),
+        ("lsuv", lambda w, g: init.orthogonal_(w, GAIN, generator=g)),
     ],
 )
 def test_values_are_torchs(name, fill):
@@ -125,7 +136,8 @@ def test_own_generator_own_values_whatever_the_layout(name):
 
 @pytest.mark.parametrize("name", initializers.names())
 def test_gain_counts_where_it_is_promised(name):
-    promised = any(word in name for word in ("xavier", "glorot", "kaiming", "he_", "orthogonal"))
+    words = ("xavier", "glorot", "kaiming", "he_", "orthogonal", "identity", "sparse", "lsuv", "zero_output")
+    promised = any(word in name for word in words)
     initializer = initializers.get(name)
     assert promised != torch.equal(drawn(initializer, gain=1.0), drawn(initializer, gain=2.0))
 
@@ -146,8 +158,63 @@ def test_a_parameter_that_requires_grad_is_filled():
         TruncatedNormal(cut=-1),
         Constant(value="a"),
         KaimingNormal(fan_mode="fan"),
+        Identity(noise=-1),
+        Sparse(sparsity=1),
+        Sparse(std=0),
+        LSUV(n_rows=0),
+        LSUV(base=3),
+        DataDependent(n_rows=1.5),
+        ZeroOutput(base=None),
     ],
 )
 def test_bad_values_are_refused(initializer):
     with pytest.raises(ValueError, match=f"parameter of {type(initializer).__name__} "):
         initializers.get(initializer)
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5), (6, 6)])
+def test_identity_is_torchs(shape):
+    weight = drawn(Identity(noise=0), shape)
+    assert torch.equal(weight, GAIN * init.eye_(torch.empty(shape, dtype=weight.dtype)))
+    noise = drawn(Identity(noise=0.3), SHAPE) - drawn(Identity(noise=0), SHAPE)
+    assert stats.kstest(noise.flatten().numpy(), stats.norm(0, 0.3).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("sparsity", "n_inputs"), [(0.0, 50), (0.9, 50), (0.33, 50), (0.99, 3), (0.9, 1)])
+def test_sparse_leaves_as_many_weights_as_torchs_does(sparsity, n_inputs):
+    """torch counts columns: units are the columns of the transposed matrix."""
+    weight = drawn(Sparse(sparsity=sparsity), (40, n_inputs))
+    left = (weight != 0).sum(1)
+    assert (left == left[0]).all()
+    if n_inputs == 50:
+        reference = init.sparse_(torch.empty(n_inputs, 40), sparsity, generator=seeded())
+        assert torch.equal(left, (reference != 0).sum(0))
+        assert not torch.equal(weight[0] == 0, weight[1] == 0) or sparsity == 0
+    else:
+        assert left[0] == 1
+
+
+@pytest.mark.parametrize(("std", "expected"), [(None, GAIN / math.sqrt(60)), (0.2, 0.2)])
+def test_weights_that_sparse_leaves_are_normal(std, expected):
+    weight = drawn(Sparse(sparsity=0.8, std=std))
+    values = weight[weight != 0].numpy()
+    assert values.size == N_OUT * 60
+    assert stats.kstest(values, stats.norm(0, expected).cdf).pvalue > 1e-3
+    places = (weight != 0).double().mean(0)
+    assert places.std() < 0.05, "every input is as likely as another"
+
+
+@pytest.mark.parametrize("name", ["lsuv", "data_dependent", "zero_output"])
+def test_a_base_is_a_name_an_object_or_a_function(name):
+    initializer = initializers.get(name)
+    for base in ("normal", Normal(), lambda w, generator, gain: init.normal_(w, 0, 0.05, generator=generator)):
+        initializer.set_params(base=base).validate()
+        assert torch.equal(drawn(initializer), drawn(Normal()))
+    with pytest.raises(
+        ValueError, match=r"The 'base' parameter must be one of .* Got 'nromal' .* Did you mean 'normal'"
+    ):
+        initializer.set_params(base="nromal").validate()
+    assert initializer.set_params(base="normal", base__std=0.3).base.std == 0.3
+    assert initializer.set_params(base__mean=0.1).get_params()["base__mean"] == 0.1
+    with pytest.raises(ValueError, match="'std' parameter of Normal"):
+        initializer.set_params(base__std=-1).validate()

@@ -3,12 +3,28 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import log_loss, mean_absolute_error, mean_pinball_loss, mean_squared_error
+from sklearn._loss.loss import HalfGammaLoss, HalfTweedieLoss
+from sklearn.metrics import hinge_loss, log_loss, mean_absolute_error, mean_pinball_loss, mean_squared_error
 from torch import nn
 from torch.nn import functional as F
 
 from sknnopt import losses
-from sknnopt.losses import CrossEntropy, FunctionLoss, Huber, Loss, Poisson, Quantile, SigmoidCrossEntropy
+from sknnopt.losses import (
+    BinaryHinge,
+    CrossEntropy,
+    Focal,
+    FunctionLoss,
+    Gamma,
+    Hinge,
+    Huber,
+    LogCosh,
+    Loss,
+    Poisson,
+    Quantile,
+    SigmoidCrossEntropy,
+    SigmoidFocal,
+    Tweedie,
+)
 
 MEMBERS, OUTPUTS, ROWS = 3, 5, 37
 TASKS = ("classification", "multilabel", "regression")
@@ -16,7 +32,18 @@ NAMED = [(name, losses.get(name, task=task), task) for task in TASKS for name in
 SMOOTHING = torch.tensor([[0.0], [0.1], [0.7]], dtype=torch.float64)
 CASES = [(loss, task, {}) for _, loss, task in NAMED]
 CASES += [(loss, task, {"smoothing": SMOOTHING}) for _, loss, task in NAMED if loss.smooths]
-CASES += [(Huber(delta=0.3), "regression", {}), (Quantile(quantile=0.9), "regression", {})]
+OBJECTS = {
+    "classification": [Focal(gamma=0), Focal(gamma=0.5), Focal(gamma=3.3)],
+    "multilabel": [SigmoidFocal(gamma=0), SigmoidFocal(gamma=0.5), SigmoidFocal(gamma=3.3)],
+    "regression": [
+        Huber(delta=0.3),
+        Quantile(quantile=0.9),
+        Quantile(quantile=(0.0, 0.2, 0.5, 0.9, 1.0)),
+        Tweedie(power=1.01),
+        Tweedie(power=1.9),
+    ],
+}
+CASES += [(loss, task, {}) for task, given in OBJECTS.items() for loss in given]
 every = pytest.mark.parametrize(
     ("loss", "task", "extra"),
     CASES,
@@ -34,6 +61,12 @@ def problem(task, dtype=torch.float64, n_outputs=OUTPUTS):
     return output, torch.rand(MEMBERS, n_outputs, ROWS, generator=generator, dtype=dtype) * 4
 
 
+def problem_of(loss, task, dtype=torch.float64):
+    """Scores of a loss, which may be several for each target."""
+    output, target = problem(task, dtype)
+    return output, target[:, : OUTPUTS // loss.n_scores(1)] if task == "regression" else target
+
+
 def by_autograd(loss, output, target, extra):
     leaf = output.clone().requires_grad_()
     loss(leaf, target, **extra).sum().backward()
@@ -42,7 +75,7 @@ def by_autograd(loss, output, target, extra):
 
 @every
 def test_gradient_is_autograds(loss, task, extra):
-    output, target = problem(task)
+    output, target = problem_of(loss, task)
     expected = by_autograd(loss, output, target, extra)
     torch.testing.assert_close(loss.gradient(output, target, **extra), expected)
 
@@ -50,7 +83,7 @@ def test_gradient_is_autograds(loss, task, extra):
 @every
 @pytest.mark.parametrize("layout", ["contiguous", "padded", "in place"])
 def test_value_and_gradient(loss, task, extra, layout):
-    output, target = problem(task)
+    output, target = problem_of(loss, task)
     value, gradient = loss(output, target, **extra), loss.gradient(output, target, **extra)
     out = {
         "contiguous": torch.empty_like(output),
@@ -68,14 +101,15 @@ def test_value_and_gradient(loss, task, extra, layout):
 
 
 @every
-def test_same_bits_alone(loss, task, extra):
-    output, target = problem(task, torch.float32)
-    extra = {key: value.float() for key, value in extra.items()}
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_same_bits_alone(loss, task, extra, dtype):
+    output, target = problem_of(loss, task, dtype)
+    extra = {key: value.to(dtype) for key, value in extra.items()}
     value, gradient = loss.value_and_gradient(output, target, torch.empty_like(output), **extra)
     for k in range(MEMBERS):
         own = {key: x[k : k + 1] for key, x in extra.items()}
         alone = loss.value_and_gradient(
-            output[k : k + 1].clone(), target[k : k + 1].clone(), torch.empty(1, OUTPUTS, ROWS), **own
+            output[k : k + 1].clone(), target[k : k + 1].clone(), torch.empty(1, OUTPUTS, ROWS, dtype=dtype), **own
         )
         assert torch.equal(alone[0][0], value[k])
         assert torch.equal(alone[1][0], gradient[k])
@@ -117,6 +151,11 @@ def test_extreme_scores_stay_finite():
     torch.testing.assert_close(gradient, torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]]))
 
 
+def mean_of(loss, target, output):
+    """The mean of one of scikit-learn's losses, without the terms that do not depend on the output."""
+    return loss.loss(np.ascontiguousarray(target).ravel(), np.ascontiguousarray(output).ravel()).mean()
+
+
 @pytest.mark.parametrize(
     ("loss", "reference"),
     [
@@ -125,6 +164,10 @@ def test_extreme_scores_stay_finite():
         (Quantile(quantile=0.2), lambda t, o: mean_pinball_loss(t, o, alpha=0.2)),
         (Huber(delta=0.5), lambda t, o: nn.HuberLoss(delta=0.5)(torch.tensor(o), torch.tensor(t)).item()),
         (Poisson(), lambda t, o: nn.PoissonNLLLoss()(torch.tensor(o), torch.tensor(t)).item()),
+        (LogCosh(), lambda t, o: np.log(np.cosh(o - t)).mean()),
+        (Gamma(), lambda t, o: mean_of(HalfGammaLoss(), t, o)),
+        (Tweedie(), lambda t, o: mean_of(HalfTweedieLoss(power=1.5), t, o)),
+        (Tweedie(power=1.2), lambda t, o: mean_of(HalfTweedieLoss(power=1.2), t, o)),
     ],
 )
 def test_regression_losses_are_means_over_outputs(loss, reference):
@@ -152,11 +195,155 @@ def test_a_tie_of_the_pinball_loss_has_sklearns_gradient():
     assert Quantile(quantile=0.3).gradient(tie, tie).item() == pytest.approx(-0.3)
 
 
+def test_several_quantiles_are_the_mean_of_each():
+    output, target = problem("regression", n_outputs=6)
+    loss, levels = Quantile(quantile=[0.1, 0.4, 0.8]), (0.1, 0.4, 0.8)
+    each = [Quantile(quantile=q)(output[:, i::3], target[:, :2]) for i, q in enumerate(levels)]
+    torch.testing.assert_close(loss(output, target[:, :2]), torch.stack(each).mean(0))
+    sorted_ = loss.quantiles(output)
+    assert sorted_.shape == (MEMBERS, 2, 3, ROWS)
+    torch.testing.assert_close(sorted_, output.view(MEMBERS, 2, 3, ROWS).sort(2).values)
+    torch.testing.assert_close(loss.predict(output), sorted_[:, :, 1])
+
+
+@pytest.mark.parametrize(
+    ("levels", "nearest"),
+    [([0.1, 0.5, 0.9], 1), ([0.1, 0.2], 1), ([0.8, 0.9], 0), ([0.25, 0.75], 0), ([0.3], 0)],
+)
+def test_the_prediction_is_the_quantile_nearest_to_the_median(levels, nearest):
+    loss = Quantile(quantile=levels)
+    output = torch.arange(1.0, 1 + len(levels)).view(1, -1, 1)
+    assert loss.n_scores(3) == 3 * len(levels)
+    assert loss.predict(output).item() == nearest + 1
+
+
+def test_one_quantile_is_a_sequence_of_one():
+    output, target = problem("regression")
+    one, sequence = Quantile(quantile=0.3), Quantile(quantile=np.array([0.3]))
+    assert one.n_scores(5) == sequence.n_scores(5) == 5
+    assert torch.equal(one(output, target), sequence(output, target))
+    assert torch.equal(one.gradient(output, target), sequence.gradient(output, target))
+    assert torch.equal(one.quantiles(output)[:, :, 0], output)
+
+
+@pytest.mark.parametrize("quantile", [[0.5, 0.1], [0.2, 0.2], [], [0.1, 1.2], ["a"], [[0.1]], "abc", [np.nan]])
+def test_quantiles_that_are_none_are_refused(quantile):
+    with pytest.raises(ValueError, match=r"'quantile' parameter of Quantile must be .* Got "):
+        losses.get(Quantile(quantile=quantile), task="regression")
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.7, 2.0])
+def test_focal_is_the_weighed_cross_entropy(gamma):
+    output, target = problem("classification")
+    p = torch.softmax(output, 1).gather(1, target.unsqueeze(1))[:, 0]
+    expected = (1 - p) ** gamma * F.cross_entropy(output, target, reduction="none")
+    torch.testing.assert_close(Focal(gamma=gamma)(output, target), expected)
+    output, target = problem("multilabel")
+    p = torch.where(target == 1, torch.sigmoid(output), 1 - torch.sigmoid(output))
+    expected = (1 - p) ** gamma * F.binary_cross_entropy_with_logits(output, target, reduction="none")
+    torch.testing.assert_close(SigmoidFocal(gamma=gamma)(output, target), expected.sum(1))
+
+
+@pytest.mark.parametrize(("task", "plain"), [("classification", CrossEntropy()), ("multilabel", SigmoidCrossEntropy())])
+def test_focal_without_gamma_is_the_cross_entropy(task, plain):
+    output, target = problem(task)
+    focal = losses.get(Focal(gamma=0), task=task)
+    for got, expected in zip(
+        focal.value_and_gradient(output, target, torch.empty_like(output)),
+        plain.value_and_gradient(output, target, torch.empty_like(output)),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_focal_stays_finite_at_extreme_scores(gamma):
+    output = torch.tensor([[[200.0, -200.0], [-200.0, 200.0]]])
+    value, gradient = Focal(gamma=gamma).value_and_gradient(output, torch.tensor([[1, 1]]), torch.empty(1, 2, 2))
+    torch.testing.assert_close(value, torch.tensor([[400.0, 0.0]]))
+    torch.testing.assert_close(gradient, torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]]))
+    labels = torch.tensor([[[0.0, 1.0]]])
+    value, gradient = SigmoidFocal(gamma=gamma).value_and_gradient(output[:, :1], 1 - labels, torch.empty(1, 1, 2))
+    torch.testing.assert_close(value, torch.zeros(1, 2))
+    value, gradient = SigmoidFocal(gamma=gamma).value_and_gradient(output[:, :1], labels, torch.empty(1, 1, 2))
+    torch.testing.assert_close(value, torch.tensor([[200.0, 200.0]]))
+    torch.testing.assert_close(gradient, torch.tensor([[[1.0, -1.0]]]))
+
+
+@pytest.mark.parametrize("n_classes", [2, OUTPUTS])
+def test_hinge_is_sklearns(n_classes):
+    output, target = problem("classification", n_outputs=n_classes)
+    for k in range(MEMBERS):
+        scores = output[k].T.numpy() if n_classes > 2 else (output[k, 1] - output[k, 0]).numpy()
+        expected = hinge_loss(target[k].numpy(), scores, labels=np.arange(n_classes))
+        assert Hinge()(output, target)[k].mean().item() == pytest.approx(expected)
+    torch.testing.assert_close(Hinge(squared=True)(output, target), Hinge()(output, target).square())
+
+
+def test_binary_hinge_is_sklearns_of_each_label():
+    output, target = problem("multilabel")
+    for k in range(MEMBERS):
+        each = [hinge_loss(target[k, label], output[k, label]) for label in range(OUTPUTS)]
+        assert BinaryHinge()(output, target)[k].mean().item() == pytest.approx(sum(each))
+    sign = 2 * target - 1
+    expected = (1 - output * sign).clamp(min=0).square().sum(1)
+    torch.testing.assert_close(BinaryHinge(squared=True)(output, target), expected)
+
+
+def test_hinge_does_not_ask_for_more_than_the_margin():
+    output = torch.tensor([[[3.0, 0.0], [1.0, 2.0]]])
+    value, gradient = Hinge().value_and_gradient(output, torch.tensor([[0, 0]]), torch.empty(1, 2, 2))
+    torch.testing.assert_close(value, torch.tensor([[0.0, 3.0]]))
+    torch.testing.assert_close(gradient, torch.tensor([[[0.0, -1.0], [0.0, 1.0]]]))
+
+
+def test_log_cosh_neither_overflows_nor_loses_small_differences():
+    output, target = torch.tensor([[[1e30, 1e-2, 0.0]]]), torch.zeros(1, 1, 3)
+    torch.testing.assert_close(LogCosh()(output, target), torch.tensor([[1e30, 5e-5, 0.0]]), rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close(LogCosh().gradient(output, target), torch.tensor([[[1.0, 1e-2, 0.0]]]))
+
+
+def test_tweedie_lies_between_poisson_and_gamma():
+    """Their gradients are those of the deviance of power 1 and 2."""
+    output, target = problem("regression")
+    for power, limit in ((1 + 1e-9, Poisson()), (2 - 1e-9, Gamma())):
+        torch.testing.assert_close(Tweedie(power=power).gradient(output, target), limit.gradient(output, target))
+
+
+@pytest.mark.parametrize("loss", [Poisson(), Tweedie()])
 @pytest.mark.parametrize("y", [[1.0, -1.0], [0.0, 0.0]])
-def test_poisson_refuses_what_has_no_likelihood(y):
-    with pytest.raises(ValueError, match="requires non-negative y"):
-        Poisson().check_target(np.array(y))
-    Poisson().check_target(np.array([0.0, 1.0]))
+def test_a_target_without_likelihood_is_refused(loss, y):
+    with pytest.raises(ValueError, match="requires non-negative y and sum"):
+        loss.check_target(np.array(y))
+    loss.check_target(np.array([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("y", [[1.0, 0.0], [[1.0, 2.0], [1.0, -0.5]]])
+def test_gamma_refuses_what_is_not_positive(y):
+    with pytest.raises(
+        ValueError, match=r"'gamma' requires strictly positive y; its minimum is (0.0|-0.5)\. With zeros"
+    ):
+        Gamma().check_target(np.array(y))
+    Gamma().check_target(np.array([0.1, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("given", "face"),
+    [
+        (CrossEntropy(), SigmoidCrossEntropy()),
+        (Focal(gamma=1.5), SigmoidFocal(gamma=1.5)),
+        (Hinge(squared=True), BinaryHinge(squared=True)),
+        ("focal", SigmoidFocal()),
+        ("squared_hinge", BinaryHinge(squared=True)),
+    ],
+    ids=repr,
+)
+def test_a_classification_loss_has_a_face_for_labels(given, face):
+    found = losses.get(given, task="multilabel")
+    assert found.key() == face.key()
+    assert found.tasks == {"multilabel"}
+    with pytest.raises(ValueError, match="is for multilabel targets"):
+        losses.get(face, task="classification")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -187,7 +374,9 @@ def test_the_wrong_task_is_explained():
 
 def test_scaling_of_the_target():
     assert {name for name in losses.names("regression") if not losses.get(name, task="regression").scales_target} == {
-        "poisson"
+        "gamma",
+        "poisson",
+        "tweedie",
     }
 
 
@@ -226,11 +415,22 @@ def test_a_new_loss_is_one_function():
 
 
 @pytest.mark.parametrize(
-    "loss", [Huber(delta=0), Quantile(quantile=1.1), FunctionLoss(None), FunctionLoss(max, link="log")]
+    ("loss", "task"),
+    [
+        (Huber(delta=0), "regression"),
+        (Quantile(quantile=1.1), "regression"),
+        (Tweedie(power=1), "regression"),
+        (Tweedie(power=2), "regression"),
+        (Focal(gamma=-1), "classification"),
+        (Focal(gamma=-1), "multilabel"),
+        (Hinge(squared="yes"), "classification"),
+        (FunctionLoss(None), "regression"),
+        (FunctionLoss(max, link="log"), "regression"),
+    ],
 )
-def test_bad_values_are_refused(loss):
+def test_bad_values_are_refused(loss, task):
     with pytest.raises(ValueError, match=f"parameter of {type(loss).__name__} "):
-        losses.get(loss, task="regression")
+        losses.get(loss, task=task)
 
 
 @pytest.mark.parametrize(

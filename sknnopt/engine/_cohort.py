@@ -13,6 +13,7 @@ from sknnopt.engine._feed import Feed
 from sknnopt.engine._hyper import HyperTable
 from sknnopt.engine._layers import LayerRates
 from sknnopt.engine._member import Member
+from sknnopt.engine._start import start
 from sknnopt.engine._statistics import fresh_statistics
 from sknnopt.engine._step import Step, row_norms
 from sknnopt.engine._tensors import Tensors
@@ -60,20 +61,8 @@ class Cohort:
         self._best = [self.tensors.snapshot(k) for k in range(len(self.members))]
 
     def _initialize(self, k: int, member: Member) -> None:
-        job = member.job
-        if job.progress is not None:
-            self.tensors.parameters[k] = job.progress.parameters
-            self.tensors.buffers[k] = job.progress.buffers
-            return
-        parameters = torch.zeros(job.network.layout.size, dtype=job.dtype)
-        buffers = torch.zeros(job.network.buffers.size, dtype=job.dtype)
-        job.network.initialize(
-            job.network.layout.single(parameters),
-            job.network.buffers.single(buffers),
-            job.techniques.initializer,
-            member.random,
-        )
-        self.tensors.parameters[k], self.tensors.buffers[k] = parameters, buffers
+        begin = start(member.job, member.random)
+        self.tensors.parameters[k], self.tensors.buffers[k] = begin.parameters, begin.buffers
 
     def _bind(self) -> None:
         """Make what depends on who is in the cohort."""

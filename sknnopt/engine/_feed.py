@@ -41,14 +41,14 @@ class Feed:
         self._all_inputs = flat[:, :size].view(-1, capacity, *columns)
         given = self._all_inputs[..., :features] if job.network.stackable else self._all_inputs
         self._inputs = given.unbind(0)
-        target, outputs = job.table.target, job.network.n_outputs
-        shape = (len(members), capacity) if target.ndim == 1 else (len(members), outputs, capacity)
+        target = job.table.target
+        shape = (len(members), *target.shape[1:], capacity)
         self._all_targets = torch.zeros(shape, dtype=target.dtype, device=device)
         self._targets = self._all_targets.unbind(0)
         self._parts: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
 
     def batch(self, orders: Sequence[Tensor], t: int, members: int, size: int) -> tuple[Tensor, Tensor]:
-        """Return inputs (K, B, ...) and targets, (K, B) or (K, O, B), of batch `t` of the first `members` members.
+        """Return inputs (K, B, ...) and targets, (K, B) or (K, T, B), of batch `t` of the first `members` members.
 
         Inputs of networks that can be stacked have columns of zeros after the features, up to :func:`width`.
 

@@ -209,9 +209,10 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
 
     def _network(self, k: int, seed: np.random.SeedSequence, prepared: Prepared, *, again: bool) -> Network:
         """Return member k's network; a user's module is built under a random state of its own."""
-        ours, sizes = isinstance(self.network, str), (prepared.table.row_shape[0], self.target_.n_outputs_)
+        scores = self.loss_.n_scores(self.target_.n_outputs_)
+        ours, sizes = isinstance(self.network, str), (prepared.table.row_shape[0], scores)
         if again and not ours:
-            return CustomNetwork(copy.deepcopy(members(self.module_)[k]), self.target_.n_outputs_)
+            return CustomNetwork(copy.deepcopy(members(self.module_)[k]), scores)
         if ours:
             return resolve_network(self._shallow(), *sizes)
         with forked_torch_random(int(seed.generate_state(1)[0])), torch.inference_mode(False):

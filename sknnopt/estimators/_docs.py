@@ -26,7 +26,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         changes it over training.
     initializer : str, Initializer or callable, default="auto"
         See :mod:`sknnopt.initializers`. "auto" is "kaiming_uniform", and for a module of the user's what it was
-        built with.
+        built with. "lsuv" and "data_dependent" look at training rows; their `base` is swept as ``initializer__base``.
     optimizer : str or Optimizer, default="adamw"
         See :mod:`sknnopt.optimizers`.
     learning_rate : float or None, default=None
@@ -122,7 +122,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         probabilities of encoded classes or scaled targets (`target_`) out."""
 
 _CLASSIFIER = {
-    "loss": "cross entropy",
+    "loss": 'cross entropy; with "hinge" and "focal" probabilities are not calibrated',
     "activation": "silu",
     "dropout": "0.2",
     "smoothing": """label_smoothing : float or "auto", default="auto"
@@ -137,13 +137,15 @@ _CLASSIFIER = {
     "outputs": ": classes (two for a binary target) or labels",
 }
 _REGRESSOR = {
-    "loss": "the squared error",
+    "loss": """the squared error. ``Quantile(quantile=[0.1, 0.5, 0.9])`` learns several
+        quantiles at once, see :meth:`predict_quantiles`; "poisson", "gamma" and "tweedie" predict positive numbers by a
+        log link""",
     "activation": "relu",
     "dropout": "0.1",
     "smoothing": "",
     "class_weight": "",
     "classes": "",
-    "outputs": ": targets",
+    "outputs": ": targets, of a loss of several quantiles one for each target and quantile",
 }
 
 

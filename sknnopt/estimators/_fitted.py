@@ -127,7 +127,7 @@ class FittedMixin:
         changed = [
             f"{name}={now.get(name)!r} (was {value!r})" for name, value in before.items() if now.get(name) != value
         ]
-        if (loss.link, loss.scales_target) != (self.loss_.link, self.loss_.scales_target):
+        if _asks_of_network(loss) != _asks_of_network(self.loss_):
             changed.append(f"loss={loss!r} (was {self.loss_!r})")
         if changed:
             raise ValueError(
@@ -152,6 +152,11 @@ class FittedMixin:
 
 def _without_optimizer(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value for name, value in state.items() if not name.startswith("optimizer.")}
+
+
+def _asks_of_network(loss: Loss) -> tuple[Any, ...]:
+    """Return what a network's scores have been trained to mean."""
+    return loss.link, loss.scales_target, loss.n_scores(1)
 
 
 def members(module: nn.Module) -> list[nn.Module]:

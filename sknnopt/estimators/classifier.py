@@ -222,7 +222,10 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         return self.target_.decode(probability)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Predict probabilities.
+        """Predict probabilities: the softmax of the scores, or the sigmoid of each where there are several labels.
+
+        They are calibrated as far as the loss asks for it: "hinge" and "squared_hinge" do not, "focal" draws them
+        towards equality.
 
         Parameters
         ----------

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
+from sklearn.utils.metaestimators import available_if
 from torch import nn
 
 from sknnopt import losses
@@ -23,6 +24,16 @@ from sknnopt.losses import Loss
 from sknnopt.optimizers import Optimizer
 from sknnopt.regularization import Regularizer
 from sknnopt.schedules import Schedule, Scheduled
+
+
+def _learns_quantiles(regressor: "NNRegressor") -> bool:
+    loss = losses.get(regressor.__dict__.get("loss_", regressor.loss), task="regression")
+    if isinstance(loss, losses.Quantile):
+        return True
+    raise AttributeError(
+        f"predict_quantiles needs a loss of quantiles, loss='quantile' or loss=Quantile(quantile=[0.1, 0.5, 0.9]); got "
+        f"{loss!r}."
+    )
 
 
 @document
@@ -164,11 +175,44 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
 
         Returns
         -------
-        ndarray of float64 of shape (n_samples,) or (n_samples, n_outputs)
+        ndarray of float64 of shape (n_samples,) or (n_samples, n_targets)
+            With several quantiles the one nearest to 0.5.
         """
-        scores = self._raw_scores(X)
-        values = self.loss_.predict(torch.from_numpy(scores.T).double().unsqueeze(0))[0]
+        values = self.loss_.predict(self._feature_major(X))[0]
         return self.target_.decode(values.numpy().T)
+
+    @available_if(_learns_quantiles)
+    def predict_quantiles(self, X: Any) -> NDArray[np.float64]:
+        """Predict every quantile of the loss; there with ``loss=Quantile(...)`` or "quantile" only.
+
+        Parameters
+        ----------
+        X : array-like, frame or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles)
+            In ascending order in each row, as ``loss_.levels``. Of several members the scores are averaged, then
+            sorted.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from sknnopt import NNRegressor
+        >>> from sknnopt.losses import Quantile
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> reg = NNRegressor(loss=Quantile(quantile=[0.1, 0.5, 0.9]), max_epochs=20, random_state=0).fit(X, y)
+        >>> reg.predict_quantiles(X[:2]).shape
+        (2, 3)
+        """
+        scores = self._feature_major(X)
+        assert isinstance(self.loss_, losses.Quantile)
+        quantiles = self.loss_.quantiles(scores)[0].unbind(1)
+        return np.stack([self.target_.decode(values.numpy().T) for values in quantiles], axis=-1)
+
+    def _feature_major(self, X: Any) -> torch.Tensor:
+        """Return the network's scores of raw rows as a loss takes them, float64 (1, O, n)."""
+        return torch.from_numpy(self._raw_scores(X).T).double().unsqueeze(0)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,7 +2,8 @@
 
 Each is called on one member's weight, of shape ``(n_outputs, n_inputs)``, with that member's own generator.
 Values are drawn contiguously, in the weight's dtype and on the generator's device, and then copied: what a
-weight becomes depends neither on the memory layout of the tensor nor, with a CPU generator, on its device.
+weight becomes depends neither on the memory layout of the tensor nor, with a CPU generator, on its device. Some look
+at the whole network afterwards, and at what some of the member's training rows become in it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._choices import resolve
+from ._adapted import LSUV, DataDependent, ZeroOutput
 from ._base import FunctionInitializer, Initializer
 from ._fixed import Constant, Normal, TruncatedNormal, Uniform, Zeros
+from ._patterned import Identity, Sparse
 from ._scaled import (
     KaimingNormal,
     KaimingUniform,
@@ -23,9 +26,12 @@ from ._scaled import (
 )
 
 __all__ = [
+    "LSUV",
     "REGISTRY",
     "Constant",
+    "DataDependent",
     "FunctionInitializer",
+    "Identity",
     "Initializer",
     "KaimingNormal",
     "KaimingUniform",
@@ -33,10 +39,12 @@ __all__ = [
     "LecunUniform",
     "Normal",
     "Orthogonal",
+    "Sparse",
     "TruncatedNormal",
     "Uniform",
     "XavierNormal",
     "XavierUniform",
+    "ZeroOutput",
     "Zeros",
     "get",
     "names",
@@ -59,6 +67,11 @@ REGISTRY: dict[str, Callable[[], Initializer]] = {
     "lecun_uniform": LecunUniform,
     "lecun_normal": LecunNormal,
     "orthogonal": Orthogonal,
+    "identity": Identity,
+    "sparse": Sparse,
+    "lsuv": LSUV,
+    "data_dependent": DataDependent,
+    "zero_output": ZeroOutput,
 }
 
 

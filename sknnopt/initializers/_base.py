@@ -16,12 +16,14 @@ __all__ = ["FunctionInitializer", "Initializer"]
 class Initializer(Choice):
     """Base of the initializers; a new one needs `draw`.
 
-    One that looks at data overrides `adapt` besides and says so in `n_rows`.
+    One that looks at the whole network, or at data, overrides `adapt` besides; for data it sets `n_rows`.
 
     Attributes
     ----------
     n_rows : int
         How many of the member's own training rows `adapt` wants to see at most; 0 for none.
+    adapts : bool
+        Whether there is anything to do for `adapt`.
 
     Examples
     --------
@@ -32,7 +34,12 @@ class Initializer(Choice):
     True
     """
 
-    n_rows: ClassVar[int] = 0
+    n_rows: int = 0
+
+    @property
+    def adapts(self) -> bool:
+        """Whether `adapt` is overridden."""
+        return type(self).adapt is not Initializer.adapt
 
     def __call__(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
         """Fill one weight in place.
@@ -60,10 +67,11 @@ class Initializer(Choice):
         Parameters
         ----------
         module : nn.Module
-            The member's network, of torch's own layers, on the CPU, in training mode without dropout. Its parameters
-            are to be changed in place, under ``torch.no_grad``.
+            The member's network, of torch's own layers, on the CPU, in eval mode but for batch normalisation, which
+            takes the statistics of the rows where there are two of them. Its parameters are to be changed in place;
+            autograd is off.
         rows : Tensor of shape (n, F)
-            Encoded training rows of this member, at most `n_rows` of them.
+            Encoded training rows of this member, at most `n_rows` of them, in random order.
         generator : torch.Generator
             The member's own source of randomness.
         """

@@ -10,19 +10,30 @@ from .._choices import resolve
 from .._compat import InvalidParameterError
 from ._base import FunctionLoss, Link, Loss
 from ._classification import CrossEntropy, SigmoidCrossEntropy
-from ._regression import AbsoluteError, Huber, Poisson, Quantile, SquaredError
+from ._focal import Focal, SigmoidFocal
+from ._hinge import BinaryHinge, Hinge
+from ._log_link import Gamma, Poisson, Tweedie
+from ._quantile import Quantile
+from ._regression import AbsoluteError, Huber, LogCosh, SquaredError
 
 __all__ = [
     "REGISTRY",
     "AbsoluteError",
+    "BinaryHinge",
     "CrossEntropy",
+    "Focal",
     "FunctionLoss",
+    "Gamma",
+    "Hinge",
     "Huber",
+    "LogCosh",
     "Loss",
     "Poisson",
     "Quantile",
     "SigmoidCrossEntropy",
+    "SigmoidFocal",
     "SquaredError",
+    "Tweedie",
     "get",
     "names",
 ]
@@ -31,22 +42,23 @@ REGISTRY: dict[str, Callable[[], Loss]] = {
     "cross_entropy": CrossEntropy,
     "log_loss": CrossEntropy,
     "binary_cross_entropy": SigmoidCrossEntropy,
+    "focal": Focal,
+    "hinge": Hinge,
+    "squared_hinge": partial(Hinge, squared=True),
     "squared_error": SquaredError,
     "mse": SquaredError,
     "absolute_error": AbsoluteError,
     "mae": AbsoluteError,
     "l1": AbsoluteError,
     "huber": Huber,
+    "log_cosh": LogCosh,
     "poisson": Poisson,
+    "gamma": Gamma,
+    "tweedie": Tweedie,
     "quantile": Quantile,
     "pinball": Quantile,
 }
 
-# The same word for "each label by itself" where the target is multilabel, and what "auto" is.
-_MULTILABEL: dict[str, Callable[[], Loss]] = {
-    "cross_entropy": SigmoidCrossEntropy,
-    "log_loss": SigmoidCrossEntropy,
-}
 _AUTO: dict[str, Callable[[], Loss]] = {
     "classification": CrossEntropy,
     "multilabel": SigmoidCrossEntropy,
@@ -66,14 +78,17 @@ def names(task: str | None = None) -> list[str]:
     Examples
     --------
     >>> names("multilabel")
-    ['binary_cross_entropy', 'cross_entropy', 'log_loss']
+    ['binary_cross_entropy', 'cross_entropy', 'focal', 'hinge', 'log_loss', 'squared_hinge']
     """
     return sorted(REGISTRY if task is None else _registry(task))
 
 
 def _registry(task: str) -> dict[str, Callable[[], Loss]]:
-    known = REGISTRY | (_MULTILABEL if task == "multilabel" else {})
-    return {name: make for name, make in known.items() if task in make().tasks}
+    return {name: partial(_make, make, task) for name, make in REGISTRY.items() if task in _make(make, task).tasks}
+
+
+def _make(make: Callable[[], Loss], task: str) -> Loss:
+    return make().for_task(task)
 
 
 def get(value: object, *, task: str) -> Loss:
@@ -87,7 +102,8 @@ def get(value: object, *, task: str) -> Loss:
     Returns
     -------
     Loss
-        A function becomes a `FunctionLoss` with the link of the task.
+        The same word for each label by itself where the target is multilabel. A function becomes a `FunctionLoss`
+        with the link of the task.
 
     Raises
     ------
@@ -103,7 +119,7 @@ def get(value: object, *, task: str) -> Loss:
     if isinstance(value, str) and value in REGISTRY and value not in registry:
         raise _wrong_task(value, REGISTRY[value](), task)
     wrap: Callable[[Callable[..., Any]], Loss] = partial(FunctionLoss, link=_LINK[task])
-    loss = resolve(value, registry | {"auto": _AUTO[task]}, parameter="loss", base=Loss, wrap=wrap)
+    loss = resolve(value, registry | {"auto": _AUTO[task]}, parameter="loss", base=Loss, wrap=wrap).for_task(task)
     if task not in loss.tasks:
         raise _wrong_task(value, loss, task)
     return loss

@@ -27,8 +27,8 @@ class Loss(Choice):
     """Base of the losses.
 
     Shapes, for K members, O outputs and B rows: `output` is (K, O, B), feature-major; `target` is (K, B) of
-    int64 class numbers for classification, else (K, O, B). The losses are unreduced: the caller weighs the
-    rows, reduces over them and sums over members.
+    int64 class numbers for classification, else (K, O, B), or (K, T, B) where `n_scores` of T targets is O. The losses
+    are unreduced: the caller weighs the rows, reduces over them and sums over members.
 
     A subclass that defines only `__call__` (and `link`, if not "identity") gets its gradient from autograd.
 
@@ -68,6 +68,19 @@ class Loss(Choice):
 
     smooths: ClassVar[bool] = False
     link: Link = "identity"
+
+    def for_task(self, task: str) -> Loss:
+        """Return what this loss is for another task, itself where it has but one face.
+
+        Parameters
+        ----------
+        task : {"classification", "multilabel", "regression"}
+        """
+        return self
+
+    def n_scores(self, n_targets: int) -> int:
+        """Return how many outputs the network needs for this many classes, labels or target columns."""
+        return n_targets
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Loss of every row.
@@ -114,7 +127,7 @@ class Loss(Choice):
         return value, out.copy_(self.gradient(output, target))
 
     def predict(self, output: Tensor) -> Tensor:
-        """Inverse link, (K, O, B) to (K, O, B): probabilities, or the predicted number."""
+        """Inverse link, (K, O, B) to (K, T, B): probabilities, or the predicted number of each of T targets."""
         match self.link:
             case "softmax":
                 return torch.softmax(output, 1)

@@ -36,6 +36,9 @@ class CrossEntropy(Loss):
     smooths = True
     link = "softmax"
 
+    def for_task(self, task: str) -> Loss:
+        return SigmoidCrossEntropy() if task == "multilabel" else self
+
     def __call__(self, output: Tensor, target: Tensor, *, smoothing: Tensor | None = None) -> Tensor:
         log_p = torch.log_softmax(output, 1)
         return _smoothed(log_p.gather(1, target.unsqueeze(1))[:, 0].neg(), log_p, smoothing)
