@@ -18,11 +18,14 @@ __all__ = ["MaxNorm", "SpectralNorm"]
 
 _LIMIT: dict[str, list[Any]] = {"limit": [Interval(Real, 0, math.inf, closed="right"), "array-like"]}
 
-ITERATIONS = 2
-"""Rounds of the power iteration a step."""
+ROUNDS = 2
+"""Singular values that are looked for and clipped a step."""
 
 KICK = 0.01
 """How far the power iteration is moved from its last vector: so it leaves one that is no longer the largest."""
+
+SLACK = 0.05
+"""By how much the last singular value found may exceed the limit before the whole matrix is scaled back."""
 
 
 class MaxNorm(Layered):
@@ -66,15 +69,17 @@ class MaxNorm(Layered):
 
 
 class SpectralNorm(Layered):
-    """Spectral norm: after each step a matrix with a larger singular value is scaled back, ``sigma(W) <= limit``.
+    """Spectral norm: after each step the largest singular values are clipped, ``sigma(W) <= limit``.
 
-    The largest singular value comes from two rounds of power iteration a step that go on from the last step's
-    vector: it lags behind the weights, so the limit holds within a few per cent while the learning rate is high. A
-    smaller matrix is left as it is.
+    The nearest matrix within the limit is ``U min(S, limit) V^T``. It is approached from step to step: two rounds of
+    power iteration, which go on from the last step's vector, each clip the singular value they find, and a matrix
+    that is 5 per cent beyond the limit even so is scaled back to there. (To scale alone, as the papers do, takes
+    from all singular values what the largest has too much: under a tight limit weights then lose all but one.) The
+    limit holds within a few per cent once the learning rate has fallen; steps that are long for it overshoot more.
 
     Parameters
     ----------
-    limit : float or sequence of float, default=1.0
+    limit : float or sequence of float, default=2.0
         In (0, inf]; one for all layers, or one for each, the output's last. Infinity holds nothing.
 
     References
@@ -86,19 +91,18 @@ class SpectralNorm(Layered):
     --------
     >>> from sknnopt._layout import Layout
     >>> layout, flat = Layout([("weight", (2, 2))], []), torch.zeros(1, 32)
-    >>> flat[0, :4] = torch.tensor([4.0, 0.0, 0.0, 3.0])
+    >>> flat[0, :4] = torch.tensor([4.0, 1.0, 0.0, 3.0])
     >>> bound = SpectralNorm().bind(layout, SpectralNorm().start(flat, layout))
-    >>> for _ in range(10):
+    >>> for _ in range(20):
     ...     bound.project(flat, {"limit": torch.tensor([[2.0]])})
-    >>> flat[0, :4].view(2, 2)
-    tensor([[2.0000, 0.0000],
-            [0.0000, 1.5000]])
+    >>> torch.linalg.matrix_norm(flat[0, :4].view(2, 2), ord=2)
+    tensor(2.0000)
     """
 
     _number: ClassVar[str] = "limit"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = _LIMIT
 
-    def __init__(self, limit: Strength = 1.0) -> None:
+    def __init__(self, limit: Strength = 2.0) -> None:
         self.limit = limit
 
     def strengths(self) -> dict[str, float | tuple[float, ...]]:
@@ -118,9 +122,15 @@ class SpectralNorm(Layered):
         vectors = _vectors(self.layout)
         rights, kicks = vectors.views(self.state["right"]), vectors.views(self.state["_kick"])
         for block, weight in matrices(parameters, self.layout):
-            right = rights[block.name]
-            size = _iterate(weight, right, kicks[block.name])
-            weight.mul_((layer_number(hyper["limit"], block) / size).clamp_(max=1).unsqueeze(2))
+            limit, right, kick = layer_number(hyper["limit"], block), rights[block.name], kicks[block.name]
+            for i in range(ROUNDS):
+                left, size = _iterate(weight, right.add_(kick))
+                if i == ROUNDS - 1:
+                    shrinkage = (limit * (1 + SLACK) / size).clamp_(max=1)
+                    weight.mul_(shrinkage.unsqueeze(2))
+                    size = size * shrinkage
+                left.mul_((size - limit).clamp_(min=0))
+                weight.sub_(left.unsqueeze(2) * right.unsqueeze(1))
 
 
 def _vectors(layout: Layout) -> Layout:
@@ -128,14 +138,15 @@ def _vectors(layout: Layout) -> Layout:
     return Layout([(block.name, matrix_shape(block)[1:]) for block in weight_blocks(layout)], [])
 
 
-def _iterate(weight: Tensor, right: Tensor, kick: Tensor) -> Tensor:
-    """Improve the right singular vectors (K, I) of K matrices (K, O, I) and return the singular values (K, 1)."""
-    right.add_(kick)
-    for _ in range(ITERATIONS):
-        left, _ = _unit((weight * right.unsqueeze(1)).sum(2))
-        vector, size = _unit((weight * left.unsqueeze(2)).sum(1))
-        right.copy_(vector)
-    return size
+def _iterate(weight: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Improve the right singular vectors (K, I) of K matrices (K, O, I).
+
+    Return the left ones (K, O), and the singular values (K, 1), with which ``left^T W = size right^T`` exactly.
+    """
+    left, _ = _unit((weight * right.unsqueeze(1)).sum(2))
+    vector, size = _unit((weight * left.unsqueeze(2)).sum(1))
+    right.copy_(vector)
+    return left, size
 
 
 def _unit(vectors: Tensor) -> tuple[Tensor, Tensor]:
