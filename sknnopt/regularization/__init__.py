@@ -1,7 +1,7 @@
-"""Penalties on weights.
+"""Penalties on weights, limits that they are held within, and noise.
 
-Here K members have flat weights of shape (K, P): weights alone and zeros of padding, which every penalty
-leaves at zero. Biases and normalisation parameters are never penalised and not given. Strengths reach every
+Here K members have flat weights of shape (K, P): weights alone and zeros of padding, which every regulariser
+leaves at zero. Biases and normalisation parameters are never regularised and not given. Strengths reach every
 method through `hyper`, as (K, 1) tensors made from each member's own `strengths`; of the object only its
 `structure` counts.
 """
@@ -12,12 +12,52 @@ from collections.abc import Callable
 
 from .._choices import resolve
 from ._base import Regularizer
+from ._constraints import MaxNorm, SpectralNorm
+from ._depth import StochasticDepth
+from ._gradients import GradientCentralization, GradientNoise
+from ._groups import GroupLasso
+from ._noise import DropConnect, InputNoise, WeightNoise
 from ._norms import L1, L2, ElasticNet
+from ._orthogonality import Orthogonality
 from ._sum import Sum
 
-__all__ = ["L1", "L2", "REGISTRY", "ElasticNet", "Regularizer", "Sum", "get", "names"]
+__all__ = [
+    "L1",
+    "L2",
+    "REGISTRY",
+    "DropConnect",
+    "ElasticNet",
+    "GradientCentralization",
+    "GradientNoise",
+    "GroupLasso",
+    "InputNoise",
+    "MaxNorm",
+    "Orthogonality",
+    "Regularizer",
+    "SpectralNorm",
+    "StochasticDepth",
+    "Sum",
+    "WeightNoise",
+    "get",
+    "names",
+]
 
-REGISTRY: dict[str, Callable[[], Regularizer]] = {"l1": L1, "l2": L2, "elastic_net": ElasticNet}
+REGISTRY: dict[str, Callable[[], Regularizer]] = {
+    "l1": L1,
+    "l2": L2,
+    "elastic_net": ElasticNet,
+    "elasticnet": ElasticNet,
+    "group_lasso": GroupLasso,
+    "max_norm": MaxNorm,
+    "spectral_norm": SpectralNorm,
+    "orthogonality": Orthogonality,
+    "input_noise": InputNoise,
+    "weight_noise": WeightNoise,
+    "drop_connect": DropConnect,
+    "gradient_noise": GradientNoise,
+    "gradient_centralization": GradientCentralization,
+    "stochastic_depth": StochasticDepth,
+}
 
 
 def names() -> list[str]:
@@ -26,7 +66,7 @@ def names() -> list[str]:
 
 
 def get(value: object) -> Regularizer | None:
-    """The penalty of a name, a `Regularizer`, or None for none.
+    """The regulariser of a name, a `Regularizer`, or None for none.
 
     Examples
     --------

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .._choices import Choice
+from .._compat import InvalidParameterError
 from .._layout import Layout
 from .._random import MemberRandom
 
@@ -70,6 +71,27 @@ class Regularizer(Choice):
     def depth_rate(self) -> float:
         """Probability of leaving out a residual block."""
         return 0.0
+
+    def check_layers(self, n_layers: int, *, residuals: bool = False) -> None:
+        """Check that this suits a network, before it is trained.
+
+        Parameters
+        ----------
+        n_layers : int
+            Layers that have weights, the output included.
+        residuals : bool
+            Whether the network has residual blocks.
+
+        Raises
+        ------
+        InvalidParameterError
+            If a parameter has not one number for each layer, or acts on residual blocks and there are none.
+        """
+        if self.depth_rate > 0 and not residuals:
+            raise InvalidParameterError(
+                f"regularization={self!r} leaves out residual blocks, and this network has none. Use a network with"
+                " residual blocks, network='resnet', or dropout, which leaves out units."
+            )
 
     def __add__(self, other: Regularizer) -> Sum:
         from ._sum import Sum

@@ -5,36 +5,17 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .._compat import Interval, InvalidParameterError
-from ._base import Hyper, Regularizer, Strength, row_sums
+from .._compat import Interval
+from ._base import Hyper, Strength, row_sums
+from ._layers import Layered
 
 __all__ = ["L1", "L2", "ElasticNet"]
 
 
 _STRENGTH: dict[str, list[Any]] = {"strength": [Interval(Real, 0, None, closed="left"), "array-like"]}
-
-
-class _Norm(Regularizer):
-    strength: Strength
-
-    def validate(self) -> None:
-        super().validate()
-        if not all(isinstance(x, Real) and float(x) >= 0 for x in self._layers()):
-            raise InvalidParameterError(
-                f"The 'strength' parameter of {type(self).__name__} must be a number of at least 0, or one for each"
-                f" layer. Got {self.strength!r} instead."
-            )
-
-    def _layers(self) -> tuple[float, ...]:
-        return tuple(np.ravel(self.strength).tolist())
-
-    def _times(self, factor: float) -> float | tuple[float, ...]:
-        values = tuple(float(one) * factor for one in self._layers())
-        return values[0] if np.ndim(self.strength) == 0 else values
 
 
 def _total(values: Tensor, strength: Tensor) -> Tensor:
@@ -53,7 +34,7 @@ def _shrink(parameters: Tensor, threshold: Tensor) -> None:
     parameters.sub_(torch.clamp(parameters, -threshold, threshold))
 
 
-class L1(_Norm):
+class L1(Layered):
     """Lasso, ``strength |w|_1``, by soft thresholding: ``w = sign(w) max(|w| - learning_rate strength, 0)``.
 
     The proximal step follows the optimizer's, so weights become exactly zero.
@@ -91,7 +72,7 @@ class L1(_Norm):
         _shrink(parameters, learning_rate * hyper["l1"])
 
 
-class L2(_Norm):
+class L2(Layered):
     """Ridge, ``strength / 2 |w|^2``, by its gradient ``strength w``.
 
     It goes through the optimizer, where decoupled weight decay goes past it.
@@ -127,7 +108,7 @@ class L2(_Norm):
         _add_l2(parameters, hyper["l2"], out)
 
 
-class ElasticNet(_Norm):
+class ElasticNet(Layered):
     """Lasso and ridge, ``strength (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2)``.
 
     The first part goes by soft thresholding, the second by its gradient.

@@ -47,6 +47,10 @@ class Sum(Regularizer):
                 )
             term.validate()
 
+    def check_layers(self, n_layers: int, *, residuals: bool = False) -> None:
+        for term in self.terms:
+            term.check_layers(n_layers, residuals=residuals)
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters of this object and, where `deep`, of its terms, by their place."""
         params: dict[str, Any] = super().get_params(deep=False)
