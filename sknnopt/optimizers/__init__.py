@@ -6,26 +6,45 @@ from collections.abc import Callable
 from functools import partial
 
 from .._choices import resolve
+from ._adabelief import AdaBelief
 from ._adam import Adam, Adamax, AdamW, NAdam, RAdam
+from ._adan import Adan
 from ._adaptive import Adadelta, Adagrad, RMSprop
+from ._ademamix import AdEMAMix
+from ._asgd import ASGD
 from ._base import SHRINKAGE, Numbers, Objective, Optimizer
+from ._cautious import CautiousAdamW
+from ._lion import Lion
+from ._prodigy import Prodigy
+from ._rprop import Rprop
+from ._schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from ._sgd import SGD
 
 __all__ = [
+    "ASGD",
     "REGISTRY",
     "SGD",
     "SHRINKAGE",
+    "AdEMAMix",
+    "AdaBelief",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Adan",
+    "CautiousAdamW",
+    "Lion",
     "NAdam",
     "Numbers",
     "Objective",
     "Optimizer",
+    "Prodigy",
     "RAdam",
     "RMSprop",
+    "Rprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
     "get",
     "names",
 ]
@@ -34,6 +53,10 @@ REGISTRY: dict[str, Callable[[], Optimizer]] = {
     "sgd": SGD,
     "momentum": partial(SGD, momentum=0.9),
     "nesterov": partial(SGD, momentum=0.9, nesterov=True),
+    "asgd": ASGD,
+    "schedule_free_sgd": ScheduleFreeSGD,
+    "rprop": Rprop,
+    "lion": Lion,
     "adagrad": Adagrad,
     "adadelta": Adadelta,
     "rmsprop": RMSprop,
@@ -42,6 +65,12 @@ REGISTRY: dict[str, Callable[[], Optimizer]] = {
     "nadam": NAdam,
     "radam": RAdam,
     "adamax": Adamax,
+    "adabelief": AdaBelief,
+    "adan": Adan,
+    "ademamix": AdEMAMix,
+    "cautious_adamw": CautiousAdamW,
+    "schedule_free_adamw": ScheduleFreeAdamW,
+    "prodigy": Prodigy,
 }
 
 

@@ -13,42 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._base import FRACTION, POSITIVE, Optimizer, zeros
+from ._base import POSITIVE, zeros
 from ._fused import adam_direction
+from ._moments import BETAS, Moments
 
 __all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
 
-_BETAS: dict[str, list[Any]] = {"beta_1": [FRACTION], "beta_2": [FRACTION], "epsilon": [POSITIVE]}
 
-
-class _Moments(Optimizer):
-    """Two running means and their constants."""
-
-    beta_1: float
-    beta_2: float
-    epsilon: float
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = _BETAS
-
-    def _intakes(self, step: np.ndarray) -> dict[str, np.ndarray]:
-        return {
-            "intake_1": np.full_like(step, 1.0 - self.beta_1),
-            "intake_2": np.full_like(step, 1.0 - self.beta_2),
-        }
-
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
-        return zeros(parameters, "mean", "square")
-
-    @staticmethod
-    def _accumulate(
-        gradients: Tensor, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor], out: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        mean = state["mean"].lerp_(gradients, hyper["intake_1"])
-        square = state["square"].lerp_(torch.mul(gradients, gradients, out=out), hyper["intake_2"])
-        return mean, square
-
-
-class Adam(_Moments):
+class Adam(Moments):
     """Adam, ``w = w - learning_rate m' / (sqrt(v') + epsilon)``.
 
     ``m' = m / (1 - beta_1^t)`` and ``v' = v / (1 - beta_2^t)`` are the bias-corrected running means of the
@@ -75,7 +47,7 @@ class Adam(_Moments):
     """
 
     keeps_zeros = True
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**_BETAS, "amsgrad": ["boolean"]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**BETAS, "amsgrad": ["boolean"]}
 
     def __init__(
         self, *, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, amsgrad: bool = False
@@ -145,7 +117,7 @@ class AdamW(Adam):
     default_weight_decay = 0.01
 
 
-class NAdam(_Moments):
+class NAdam(Moments):
     """Adam with Nesterov momentum, ``w = w - learning_rate (c_g g + c_m m) / (sqrt(v') + epsilon)``.
 
     ``u_t = beta_1 (1 - 0.96^(t momentum_decay) / 2)``, ``c_g = (1 - u_t) / (1 - u_1 ... u_t)`` and
@@ -172,7 +144,7 @@ class NAdam(_Moments):
 
     keeps_zeros = True
     default_learning_rate = 2e-3
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**_BETAS, "momentum_decay": [POSITIVE]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**BETAS, "momentum_decay": [POSITIVE]}
 
     def __init__(
         self,
@@ -216,7 +188,7 @@ class NAdam(_Moments):
         parameters.addcdiv_(gradients, scratch, value=-1)
 
 
-class RAdam(_Moments):
+class RAdam(Moments):
     """Rectified Adam, ``w = w - learning_rate m' r / (sqrt(v') + epsilon)``; early on without the divisor.
 
     ``p = 2 / (1 - beta_2) - 1`` and ``p_t = p - 2 t beta_2^t / (1 - beta_2^t)``; where ``p_t > 5``,
@@ -272,7 +244,7 @@ class RAdam(_Moments):
         parameters.addcmul_(gradients, mean, value=-1)
 
 
-class Adamax(_Moments):
+class Adamax(Moments):
     """Adam in the maximum norm, ``n = max(beta_2 n, |g| + epsilon)``; ``w = w - learning_rate m' / n``.
 
     ``m' = m / (1 - beta_1^t)`` as in `Adam`.

@@ -11,19 +11,20 @@ from torch import Tensor
 
 from ._base import Numbers
 
-__all__ = ["adam_direction"]
+__all__ = ["adam_direction", "divided"]
 
 _NO_CORRECTION = torch.tensor(math.inf, dtype=torch.float32)
 """A step count whose bias corrections are 1; the coefficients have them folded in."""
 
-Key = tuple[float, float, float]
+_NO_INTAKE = 2.0**-53
+"""What a running mean takes in that is to stay as it is: the kernel takes no zero, as it divides by 1 - (1 - 0)^t."""
 
 
 def adam_direction(gradients: Tensor, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]) -> Tensor:
-    """Update Adam's moments and return ``-m / (sqrt(v) + epsilon)``, on the CPU.
+    """Update Adam's moments and return ``-m / (sqrt(v) + epsilon)``.
 
-    torch's kernel takes one set of numbers a call: members that agree go through it together. It works element by
-    element, so that a member's bits do not depend on who they are.
+    torch's kernel for the CPU takes one set of numbers a call: members that agree go through it together. It works
+    element by element, so that a member's bits do not depend on who they are.
 
     Parameters
     ----------
@@ -33,42 +34,79 @@ def adam_direction(gradients: Tensor, state: Mapping[str, Tensor], hyper: Mappin
     hyper : mapping of str to Tensor of shape (K, 1)
         "intake_1", "intake_2" and "epsilon".
     """
-    out = state["_direction"].zero_()
-    tensors = [out, gradients, state["mean"], state["square"]]
+    out, mean = state["_direction"], state["mean"]
+    if gradients.device.type != "cpu":
+        return _plain(mean.lerp_(gradients, hyper["intake_1"]), gradients, state, hyper)
+    tensors = [out.zero_(), gradients, mean, state["square"]]
     if "largest" in state:
         tensors.append(state["largest"])
-    key = _shared(hyper)
-    if key is not None:
-        _fused([[tensor] for tensor in tensors], key)
-        return out
-    rows = [tensor.unbind(0) for tensor in tensors]
-    for key, members in _groups(hyper).items():
-        _fused([[row[k] for k in members] for row in rows], key)
+    _fused_by_members(tensors, hyper, ("intake_1", "intake_2", "epsilon"))
     return out
 
 
-def _shared(hyper: Mapping[str, Tensor]) -> Key | None:
+def divided(numerator: Tensor, gradients: Tensor, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]) -> Tensor:
+    """Update the running mean ``v`` of squares and return ``-numerator / (sqrt(v) + epsilon)``.
+
+    Parameters
+    ----------
+    numerator : Tensor of shape (K, P)
+        May be `gradients`. Its last bit may change.
+    gradients : Tensor of shape (K, P)
+        Whose squares ``v`` takes in.
+    state : mapping of str to Tensor of shape (K, P)
+        "square", which is ``v``, and "_direction", which is returned.
+    hyper : mapping of str to Tensor of shape (K, 1)
+        "intake_2" and "epsilon".
+    """
+    if gradients.device.type != "cpu":
+        return _plain(numerator, gradients, state, hyper)
+    out = state["_direction"].zero_()
+    _fused_by_members([out, gradients, numerator, state["square"]], hyper, ("intake_2", "epsilon"))
+    return out
+
+
+def _plain(mean: Tensor, gradients: Tensor, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]) -> Tensor:
+    """Do the same without the kernel."""
+    out = state["_direction"]
+    square = state["square"].lerp_(torch.mul(gradients, gradients, out=out), hyper["intake_2"])
+    if "largest" in state:
+        square = torch.maximum(state["largest"], square, out=state["largest"])
+    torch.sqrt(square, out=out).add_(hyper["epsilon"])
+    return torch.div(mean, out, out=out).neg_()
+
+
+def _fused_by_members(tensors: list[Tensor], hyper: Mapping[str, Tensor], names: tuple[str, ...]) -> None:
+    key = _shared(hyper, names)
+    if key is not None:
+        _fused([[tensor] for tensor in tensors], *key)
+        return
+    rows = [tensor.unbind(0) for tensor in tensors]
+    for key, members in _groups(hyper, names).items():
+        _fused([[row[k] for k in members] for row in rows], *key)
+
+
+def _shared(hyper: Mapping[str, Tensor], names: tuple[str, ...]) -> tuple[float, ...] | None:
     """Return the numbers of all members, None if they are not known to agree."""
     if not isinstance(hyper, Numbers):
         return None
     shared, t = hyper.shared, hyper.step
     try:
-        return shared["intake_1"][t], shared["intake_2"][t], shared["epsilon"][t]
+        return tuple([shared[name][t] for name in names])
     except KeyError:
         return None
 
 
-def _groups(hyper: Mapping[str, Tensor]) -> dict[Key, list[int]]:
+def _groups(hyper: Mapping[str, Tensor], names: tuple[str, ...]) -> dict[tuple[float, ...], list[int]]:
     """Return the members that share each set of numbers."""
-    columns = [hyper[name][:, 0].tolist() for name in ("intake_1", "intake_2", "epsilon")]
-    groups: dict[Key, list[int]] = defaultdict(list)
-    for k, (intake_1, intake_2, epsilon) in enumerate(zip(*columns, strict=True)):
-        groups[intake_1, intake_2, epsilon].append(k)
+    columns = [hyper[name][:, 0].tolist() for name in names]
+    groups: dict[tuple[float, ...], list[int]] = defaultdict(list)
+    for k, key in enumerate(zip(*columns, strict=True)):
+        groups[key].append(k)
     return groups
 
 
-def _fused(lists: list[list[Tensor]], numbers: Key) -> None:
-    intake_1, intake_2, epsilon = numbers
+def _fused(lists: list[list[Tensor]], *numbers: float) -> None:
+    *intake_1, intake_2, epsilon = numbers
     out, gradients, mean, square, *largest = lists
     torch._fused_adam_(
         out,
@@ -78,7 +116,7 @@ def _fused(lists: list[list[Tensor]], numbers: Key) -> None:
         largest[0] if largest else [],
         [_NO_CORRECTION] * len(out),
         lr=1.0,
-        beta1=1.0 - intake_1,
+        beta1=1.0 - (intake_1[0] if intake_1 else _NO_INTAKE),
         beta2=1.0 - intake_2,
         weight_decay=0.0,
         eps=epsilon,

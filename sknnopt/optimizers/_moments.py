@@ -1,0 +1,43 @@
+"""Running means of the gradient and of its square, which Adam and its kin share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._base import FRACTION, POSITIVE, Optimizer, zeros
+
+__all__ = ["BETAS", "Moments"]
+
+BETAS: dict[str, list[Any]] = {"beta_1": [FRACTION], "beta_2": [FRACTION], "epsilon": [POSITIVE]}
+
+
+class Moments(Optimizer):
+    """Two running means and their constants."""
+
+    beta_1: float
+    beta_2: float
+    epsilon: float
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = BETAS
+
+    def _intakes(self, step: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            "intake_1": np.full_like(step, 1.0 - self.beta_1),
+            "intake_2": np.full_like(step, 1.0 - self.beta_2),
+        }
+
+    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+        return zeros(parameters, "mean", "square")
+
+    @staticmethod
+    def _accumulate(
+        gradients: Tensor, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor], out: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        mean = state["mean"].lerp_(gradients, hyper["intake_1"])
+        square = state["square"].lerp_(torch.mul(gradients, gradients, out=out), hyper["intake_2"])
+        return mean, square
