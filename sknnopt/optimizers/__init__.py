@@ -6,26 +6,40 @@ from collections.abc import Callable
 from functools import partial
 
 from .._choices import resolve
+from ._adafactor import Adafactor
 from ._adam import Adam, Adamax, AdamW, NAdam, RAdam
 from ._adaptive import Adadelta, Adagrad, RMSprop
 from ._base import SHRINKAGE, Numbers, Objective, Optimizer
+from ._lamb import LAMB
+from ._lbfgs import LBFGS
+from ._muon import Muon
+from ._sam import SAM
 from ._sgd import SGD
+from ._soap import SOAP
+from ._torch import TorchOptimizer, is_torch_optimizer
 
 __all__ = [
+    "LAMB",
+    "LBFGS",
     "REGISTRY",
+    "SAM",
     "SGD",
     "SHRINKAGE",
+    "SOAP",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Muon",
     "NAdam",
     "Numbers",
     "Objective",
     "Optimizer",
     "RAdam",
     "RMSprop",
+    "TorchOptimizer",
     "get",
     "names",
 ]
@@ -42,6 +56,12 @@ REGISTRY: dict[str, Callable[[], Optimizer]] = {
     "nadam": NAdam,
     "radam": RAdam,
     "adamax": Adamax,
+    "lamb": LAMB,
+    "adafactor": Adafactor,
+    "muon": Muon,
+    "soap": SOAP,
+    "lbfgs": LBFGS,
+    "sam": SAM,
 }
 
 
@@ -50,16 +70,34 @@ def names() -> list[str]:
     return sorted(REGISTRY)
 
 
-def get(value: object) -> Optimizer:
-    """The optimizer of a name, or an `Optimizer`.
+def get(value: object, *, parameter: str = "optimizer") -> Optimizer:
+    """The optimizer of a name, an `Optimizer`, or that of a ``torch.optim`` class.
+
+    Parameters
+    ----------
+    value : str, Optimizer, or subclass of torch.optim.Optimizer
+        Of a class ``functools.partial`` may set keyword arguments; see `TorchOptimizer`.
+    parameter : str, default="optimizer"
+        Its name in the error message.
 
     Examples
     --------
     >>> get("nesterov")
     SGD(momentum=0.9, nesterov=True)
+    >>> import torch
+    >>> get(partial(torch.optim.Rprop, etas=(0.5, 1.1)))
+    TorchOptimizer(etas=(0.5, 1.1), factory=<class 'torch.optim.rprop.Rprop'>)
     >>> get("adm")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     sklearn.utils._param_validation.InvalidParameterError: ... Did you mean 'adam'?
     """
-    return resolve(value, REGISTRY, parameter="optimizer", base=Optimizer)
+    return resolve(
+        value,
+        REGISTRY,
+        parameter=parameter,
+        base=Optimizer,
+        wrap=TorchOptimizer.of,
+        wraps=is_torch_optimizer,
+        wrapped="a torch.optim.Optimizer class",
+    )
