@@ -120,8 +120,10 @@ class Adafactor(Optimizer):
 
         def step(hyper: Hyper) -> None:
             torch.mul(gradients, gradients, out=squares).add_(hyper["epsilon"])
-            for part in (*factors, *vectors):
-                part.divide(hyper["intake"])
+            for matrix in factors:
+                matrix.divide(hyper["intake"])
+            for vector in vectors:
+                vector.divide(hyper["intake"])
             rate = hyper["step"] * rms(parameters).clamp_(min=hyper["smallest_scale"]) if relative else hyper["step"]
             rate = rate / (rms(gradients) / hyper["clipping"]).clamp_(min=1.0)
             for i, (piece, update) in enumerate(steps):

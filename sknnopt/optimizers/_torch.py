@@ -225,5 +225,5 @@ def _searching_step(optimizers: list[torch.optim.Optimizer], objective: Objectiv
 
 
 @torch.no_grad()
-def _value(objective: Objective, k: int) -> Tensor:
-    return objective.value_and_gradient()[k]
+def _value(objective: Objective, k: int) -> float:
+    return float(objective.value_and_gradient()[k])
