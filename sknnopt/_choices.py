@@ -113,6 +113,8 @@ def resolve(
     parameter: str,
     base: type[C],
     wrap: Callable[[Callable[..., Any]], C] | None = None,
+    wraps: Callable[[object], bool] | None = None,
+    wrapped: str = "a function",
 ) -> C:
     """Turn a name, an object or (with `wrap`) a function into a checked technique object.
 
@@ -128,6 +130,10 @@ def resolve(
         The class that objects must be an instance of.
     wrap : callable, optional
         Makes the object of a plain function; without it functions are refused.
+    wraps : callable, optional
+        Says what `wrap` takes; without it, whatever is callable and no class.
+    wrapped : str, default="a function"
+        Names what `wrap` takes, for the error message.
 
     Returns
     -------
@@ -145,9 +151,9 @@ def resolve(
     >>> resolve("nesterov", optimizers.REGISTRY, parameter="optimizer", base=optimizers.Optimizer)
     SGD(momentum=0.9, nesterov=True)
     """
-    choice = _find(value, registry, base, wrap)
+    choice = _find(value, registry, base, wrap, wraps or _is_function)
     if choice is None:
-        raise InvalidParameterError(_refusal(value, registry, parameter, base, wrap is not None))
+        raise InvalidParameterError(_refusal(value, registry, parameter, base, wrapped if wrap is not None else None))
     if not isinstance(value, str):  # what a name stands for needs no check
         choice.validate()
     return choice
@@ -158,19 +164,24 @@ def _find(
     registry: Mapping[str, Callable[[], C]],
     base: type[C],
     wrap: Callable[[Callable[..., Any]], C] | None,
+    wraps: Callable[[object], bool],
 ) -> C | None:
     if isinstance(value, str):
         return registry[value]() if value in registry else None
     if isinstance(value, base):
         return value
-    if wrap is not None and callable(value) and not isinstance(value, (type, Choice)):
+    if wrap is not None and callable(value) and wraps(value):
         return wrap(value)
     return None
 
 
-def _refusal(value: object, names: Iterable[str], parameter: str, base: type, functions: bool) -> str:
+def _is_function(value: object) -> bool:
+    return not isinstance(value, (type, Choice))
+
+
+def _refusal(value: object, names: Iterable[str], parameter: str, base: type, wrapped: str | None) -> str:
     names = sorted(names)
-    kinds = f"an instance of {base.__name__}" + (" or a function" if functions else "")
+    kinds = f"an instance of {base.__name__}" + ("" if wrapped is None else f" or {wrapped}")
     hint = ""
     if isinstance(value, str):
         hint = suggestion(value, names)

@@ -7,6 +7,7 @@ from functools import partial
 
 from .._choices import resolve
 from ._adabelief import AdaBelief
+from ._adafactor import Adafactor
 from ._adam import Adam, Adamax, AdamW, NAdam, RAdam
 from ._adan import Adan
 from ._adaptive import Adadelta, Adagrad, RMSprop
@@ -14,20 +15,31 @@ from ._ademamix import AdEMAMix
 from ._asgd import ASGD
 from ._base import SHRINKAGE, Numbers, Objective, Optimizer
 from ._cautious import CautiousAdamW
+from ._lamb import LAMB
+from ._lbfgs import LBFGS
 from ._lion import Lion
+from ._muon import Muon
 from ._prodigy import Prodigy
 from ._rprop import Rprop
+from ._sam import SAM
 from ._schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from ._sgd import SGD
+from ._soap import SOAP
+from ._torch import TorchOptimizer, is_torch_optimizer
 
 __all__ = [
     "ASGD",
+    "LAMB",
+    "LBFGS",
     "REGISTRY",
+    "SAM",
     "SGD",
     "SHRINKAGE",
+    "SOAP",
     "AdEMAMix",
     "AdaBelief",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -35,6 +47,7 @@ __all__ = [
     "Adan",
     "CautiousAdamW",
     "Lion",
+    "Muon",
     "NAdam",
     "Numbers",
     "Objective",
@@ -45,6 +58,7 @@ __all__ = [
     "Rprop",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "TorchOptimizer",
     "get",
     "names",
 ]
@@ -71,6 +85,12 @@ REGISTRY: dict[str, Callable[[], Optimizer]] = {
     "cautious_adamw": CautiousAdamW,
     "schedule_free_adamw": ScheduleFreeAdamW,
     "prodigy": Prodigy,
+    "lamb": LAMB,
+    "adafactor": Adafactor,
+    "muon": Muon,
+    "soap": SOAP,
+    "lbfgs": LBFGS,
+    "sam": SAM,
 }
 
 
@@ -79,16 +99,34 @@ def names() -> list[str]:
     return sorted(REGISTRY)
 
 
-def get(value: object) -> Optimizer:
-    """The optimizer of a name, or an `Optimizer`.
+def get(value: object, *, parameter: str = "optimizer") -> Optimizer:
+    """The optimizer of a name, an `Optimizer`, or that of a ``torch.optim`` class.
+
+    Parameters
+    ----------
+    value : str, Optimizer, or subclass of torch.optim.Optimizer
+        Of a class ``functools.partial`` may set keyword arguments; see `TorchOptimizer`.
+    parameter : str, default="optimizer"
+        Its name in the error message.
 
     Examples
     --------
     >>> get("nesterov")
     SGD(momentum=0.9, nesterov=True)
+    >>> import torch
+    >>> get(partial(torch.optim.Rprop, etas=(0.5, 1.1)))
+    TorchOptimizer(etas=(0.5, 1.1), factory=<class 'torch.optim.rprop.Rprop'>)
     >>> get("adm")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     sklearn.utils._param_validation.InvalidParameterError: ... Did you mean 'adam'?
     """
-    return resolve(value, REGISTRY, parameter="optimizer", base=Optimizer)
+    return resolve(
+        value,
+        REGISTRY,
+        parameter=parameter,
+        base=Optimizer,
+        wrap=TorchOptimizer.of,
+        wraps=is_torch_optimizer,
+        wrapped="a torch.optim.Optimizer class",
+    )

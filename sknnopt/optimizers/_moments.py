@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ._base import FRACTION, POSITIVE, Optimizer, zeros
 
-__all__ = ["BETAS", "Moments"]
+__all__ = ["BETAS", "Moments", "adam_numbers"]
 
 BETAS: dict[str, list[Any]] = {"beta_1": [FRACTION], "beta_2": [FRACTION], "epsilon": [POSITIVE]}
 
@@ -41,3 +41,14 @@ class Moments(Optimizer):
         mean = state["mean"].lerp_(gradients, hyper["intake_1"])
         square = state["square"].lerp_(torch.mul(gradients, gradients, out=out), hyper["intake_2"])
         return mean, square
+
+
+def adam_numbers(step: np.ndarray, beta_1: float, beta_2: float, epsilon: float) -> dict[str, np.ndarray]:
+    """The coefficients of `adam_direction`, and "correction": its factor for the bias of the means."""
+    root = np.sqrt(1.0 - beta_2**step)
+    return {
+        "intake_1": np.full_like(step, 1.0 - beta_1),
+        "intake_2": np.full_like(step, 1.0 - beta_2),
+        "epsilon": epsilon * root,
+        "correction": root / (1.0 - beta_1**step),
+    }
