@@ -14,9 +14,10 @@ from torch import nn
 from sknnopt import activations, averaging, initializers, losses, optimizers, regularization, schedules
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Techniques, Validation, train
-from sknnopt.nn import MLP, CustomNetwork
+from sknnopt.nn import MLP, CustomNetwork, ResNet
 
 CPU = torch.device("cpu")
+NETWORKS = {"mlp": MLP, "resnet": ResNet}
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 LOSSES = {task: losses.names(task) for task in ("classification", "multilabel", "regression")}
 LOSSES["regression"] = [*LOSSES["regression"], losses.Quantile(quantile=[0.1, 0.5, 0.9])]
@@ -85,6 +86,7 @@ def draw_shared(rng, **fixed):
         "mixes": bool(rng.random() < 0.2),
         "layered": bool(rng.random() < 0.2),
         "decay_schedule": bool(rng.random() < 0.2),
+        "network": str(rng.choice(list(NETWORKS))),
     }
     shared |= fixed
     if shared["optimizer"] in AVERAGING:
@@ -136,7 +138,7 @@ def draw_techniques(rng, shared):
 def draw_job(rng, shared, table):
     """One member: its own numbers, rows and seed."""
     techniques = draw_techniques(rng, shared)
-    network = MLP(
+    network = NETWORKS[shared["network"] if shared["hidden"] else "mlp"](
         shared["n_features"],
         shared["hidden"],
         techniques.loss.n_scores(shared["n_outputs"]),
@@ -217,16 +219,35 @@ def test_every_optimizer(name):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", activations.names())
-def test_every_activation(name, dtype):
-    fixed = {"hidden": (37, 13), "drops": [True, False], "n_features": 11}
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_activation(network, name, dtype):
+    fixed = {"hidden": (37, 13), "drops": [True, False], "n_features": 11, "network": network}
     assert_independent(draw_jobs(200, 3, activation=name, dtype=DTYPES[dtype], **fixed))
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [
+        activations.PReLU(shared=True),
+        activations.Parametric("tanh", initial=0.5),
+        activations.GLU("tanh"),
+        activations.GLU(activations.Softplus(beta=3)),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_kind_of_activation_object(network, activation):
+    for dtype in DTYPES.values():
+        fixed = {"hidden": (33, 5), "drops": [False, True], "dtype": dtype, "network": network}
+        assert_independent(draw_jobs(250, 3, activation=activation, **fixed))
 
 
 @pytest.mark.parametrize("drops", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
-def test_every_normalization(normalization, dtype, drops):
-    fixed = {"hidden": (33, 5), "drops": [drops, drops], "dtype": DTYPES[dtype]}
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_normalization(network, normalization, dtype, drops):
+    fixed = {"hidden": (33, 5), "drops": [drops, drops], "dtype": DTYPES[dtype], "network": network}
     assert_independent(draw_jobs(300, 4, normalization=normalization, **fixed))
 
 
@@ -346,8 +367,15 @@ def test_members_beside_one_that_brings_a_function_of_its_own(seed):
 @pytest.mark.parametrize("hidden", [(), (32,), (64, 7)])
 @pytest.mark.parametrize("batch_size", [1, 32, 33, 200])
 @pytest.mark.parametrize("n_features", [1, 13, 32, 54])
-def test_single_columns_and_those_filled_up(n_features, batch_size, hidden):
-    fixed = {"hidden": hidden, "drops": [True] * len(hidden), "sparse": False, "normalization": None}
+@pytest.mark.parametrize("network", NETWORKS)
+def test_single_columns_and_those_filled_up(network, n_features, batch_size, hidden):
+    fixed = {
+        "network": network,
+        "hidden": hidden,
+        "drops": [True] * len(hidden),
+        "sparse": False,
+        "normalization": None,
+    }
     fixed |= {"task": "classification", "n_outputs": 7, "n_features": n_features, "batch_size": batch_size}
     assert_independent(draw_jobs(970, 3, **fixed))
 

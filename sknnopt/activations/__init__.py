@@ -1,52 +1,65 @@
-"""Activations: element-wise functions between layers, each with its derivative written by hand.
+"""Activations: functions between layers, each with its derivatives written by hand.
 
-Every class takes float32 and float64 tensors of any shape on any device. `forward` and `backward` write into
-a buffer that the caller gives, and are meant to be called without autograd (``torch.no_grad``).
+Most are element-wise and without parameters; a `LearnableActivation` has some that are trained with the weights, and a
+`GLU` halves a layer of twice the width. Every class takes float32 and float64 tensors on any device. `forward` and
+`backward` write into a buffer that the caller gives, and are meant to be called without autograd (``torch.no_grad``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from .._choices import resolve
 from ._base import Activation, FunctionActivation
-from ._rectifiers import ELU, SELU, Identity, LeakyReLU, ReLU
-from ._smooth import GELU, Mish, Sigmoid, SiLU, Softplus, Tanh
+from ._gated import GLU
+from ._hard import HardSigmoid, HardSwish, HardTanh, ReLU6
+from ._learnable import LearnableActivation, LearnableSwish, Parametric, PReLU
+from ._names import ELEMENTWISE
+from ._rectifiers import CELU, ELU, SELU, Identity, LeakyReLU, ReLU
+from ._smooth import GELU, Mish, Sigmoid, SiLU, Softplus, Softsign, Tanh
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
+    "GLU",
     "REGISTRY",
     "SELU",
     "Activation",
     "FunctionActivation",
+    "HardSigmoid",
+    "HardSwish",
+    "HardTanh",
     "Identity",
     "LeakyReLU",
+    "LearnableActivation",
+    "LearnableSwish",
     "Mish",
+    "PReLU",
+    "Parametric",
     "ReLU",
+    "ReLU6",
     "SiLU",
     "Sigmoid",
     "Softplus",
+    "Softsign",
     "Tanh",
     "get",
     "names",
 ]
 
-REGISTRY: dict[str, Callable[[], Activation]] = {
-    "identity": Identity,
-    "linear": Identity,
-    "sigmoid": Sigmoid,
-    "logistic": Sigmoid,
-    "tanh": Tanh,
-    "relu": ReLU,
-    "leaky_relu": LeakyReLU,
-    "elu": ELU,
-    "selu": SELU,
-    "gelu": GELU,
-    "silu": SiLU,
-    "swish": SiLU,
-    "mish": Mish,
-    "softplus": Softplus,
+REGISTRY: dict[str, Callable[[], Activation]] = ELEMENTWISE | {
+    "prelu": PReLU,
+    "parametric_relu": PReLU,
+    "learnable_swish": LearnableSwish,
+    "parametric_mish": Parametric,
+    "parametric_selu": partial(Parametric, "selu"),
+    "parametric_silu": partial(Parametric, "silu"),
+    "glu": GLU,
+    "reglu": partial(GLU, "relu"),
+    "geglu": partial(GLU, "gelu"),
+    "swiglu": partial(GLU, "silu"),
 }
 
 

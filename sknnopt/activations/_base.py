@@ -18,10 +18,14 @@ __all__ = ["Activation", "FunctionActivation"]
 class Activation(Choice):
     """Base of the activations; a new one needs `forward`, `backward` and `module`.
 
+    One with parameters of its own derives from `LearnableActivation`.
+
     Attributes
     ----------
     saved : {"output", "input"}
         What `backward` must be given. With "output", `forward` may run in place (``out`` is ``x``).
+    expansion : int
+        Features of its input for each of its output: 1, or 2 for the gated ones, whose layer is twice as wide.
 
     Examples
     --------
@@ -34,6 +38,7 @@ class Activation(Choice):
     """
 
     saved: ClassVar[Literal["output", "input"]] = "input"
+    expansion: ClassVar[int] = 1
 
     @property
     def gain(self) -> float:
@@ -42,11 +47,20 @@ class Activation(Choice):
         It keeps the second moment of a layer's output at one. Where ``torch.nn.init.calculate_gain`` has its
         own number, that number is used instead.
         """
+        moment = self.second_moment(1.0)
+        return 1 / math.sqrt(moment) if moment > 0 else 1.0
+
+    def second_moment(self, scale: float) -> float:
+        """Return ``E[f(scale z)^2]`` for standard normal ``z``."""
         z = torch.linspace(-10.0, 10.0, 2001, dtype=torch.float64)
         density = torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
         with torch.no_grad():
-            moment = float(torch.trapezoid(self.forward(z, torch.empty_like(z)).square() * density, dx=0.01))
-        return 1 / math.sqrt(moment) if moment > 0 else 1.0
+            squares = self.forward(scale * z, torch.empty_like(z)).square()
+        return float(torch.trapezoid(squares * density, dx=0.01))
+
+    def parameters(self, features: int) -> dict[str, tuple[tuple[int, ...], float]]:
+        """Return shape and initial value of each parameter, for a layer of so many outputs; most have none."""
+        return {}
 
     def forward(self, x: Tensor, out: Tensor) -> Tensor:
         """Write ``f(x)`` into `out`, of the same shape, and return it."""
@@ -68,7 +82,7 @@ class FunctionActivation(Activation):
     ----------
     function : callable
         ``Tensor -> Tensor`` of the same shape, element by element, not in place. A ``torch.nn.Module`` must have
-        no parameters: learnable activations are not supported.
+        no parameters: they would not be trained.
 
     Examples
     --------
@@ -87,8 +101,9 @@ class FunctionActivation(Activation):
         if isinstance(self.function, nn.Module) and any(True for _ in self.function.parameters()):
             raise InvalidParameterError(
                 "The 'function' parameter of FunctionActivation must be a function without parameters of its own."
-                f" Got {self.function!r} instead: learnable activations are not supported. A module without"
-                " parameters, such as torch.nn.Hardswish(), works; for a learnable one pass a module as network."
+                f" Got {self.function!r} instead, whose parameters would not be trained. Learnable activations are"
+                " 'prelu' (PReLU), 'learnable_swish' and 'parametric_mish' (Parametric, with any base); for one of your"
+                " own derive from sknnopt.activations.LearnableActivation."
             )
 
     def forward(self, x: Tensor, out: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .._compat import Interval
 from ._base import Activation
 
-__all__ = ["ELU", "SELU", "Identity", "LeakyReLU", "ReLU"]
+__all__ = ["CELU", "ELU", "SELU", "Identity", "LeakyReLU", "ReLU"]
 
 aten = torch.ops.aten
 
@@ -144,6 +144,45 @@ class ELU(Activation):
 
     def module(self) -> nn.Module:
         return nn.ELU(self.alpha)
+
+
+class CELU(Activation):
+    """Continuously differentiable ELU, ``f(x) = max(x, 0) + min(0, alpha (exp(x / alpha) - 1))``. Gain 1.25 at alpha 1.
+
+    Unlike ELU's, its slope at zero is one for every alpha.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Limit of ``-f`` at minus infinity, in (0, inf).
+
+    References
+    ----------
+    Barron, "Continuously differentiable exponential linear units", 2017.
+
+    Examples
+    --------
+    >>> CELU(alpha=2).forward(torch.tensor([-100.0, 2.0]), out=torch.empty(2))
+    tensor([-2.,  2.])
+    """
+
+    saved = "output"
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"alpha": [Interval(Real, 0, None, closed="neither")]}
+
+    def __init__(self, *, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Tensor, out: Tensor) -> Tensor:
+        aten.elu.out(x, self.alpha, 1, 1 / self.alpha, out=out)
+        return out
+
+    def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
+        shape = (self.alpha, 1, 1 / self.alpha)
+        aten.elu_backward.grad_input(gradient, *shape, is_result=True, self_or_result=saved, grad_input=out)
+        return out
+
+    def module(self) -> nn.Module:
+        return nn.CELU(self.alpha)
 
 
 class SELU(Activation):

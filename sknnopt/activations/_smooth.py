@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .._compat import Interval, StrOptions
 from ._base import Activation
 
-__all__ = ["GELU", "Mish", "SiLU", "Sigmoid", "Softplus", "Tanh"]
+__all__ = ["GELU", "Mish", "SiLU", "Sigmoid", "Softplus", "Softsign", "Tanh"]
 
 aten = torch.ops.aten
 
@@ -190,3 +190,30 @@ class Softplus(Activation):
 
     def module(self) -> nn.Module:
         return nn.Softplus(self.beta, self._threshold)
+
+
+class Softsign(Activation):
+    """Softsign, ``f(x) = x / (1 + |x|)``, a tanh with slow tails. Gain 2.34.
+
+    References
+    ----------
+    Bergstra, Desjardins, Lamblin and Bengio, "Quadratic polynomials learn better image features", 2009;
+    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
+
+    Examples
+    --------
+    >>> Softsign().forward(torch.tensor([-1.0, 3.0]), out=torch.empty(2))
+    tensor([-0.5000,  0.7500])
+    """
+
+    saved = "output"
+
+    def forward(self, x: Tensor, out: Tensor) -> Tensor:
+        return torch.div(x, x.abs().add_(1), out=out)
+
+    def backward(self, gradient: Tensor, saved: Tensor, out: Tensor) -> Tensor:
+        root = saved.abs().neg_().add_(1)  # 1 - |f| = 1 / (1 + |x|)
+        return torch.mul(gradient, root.mul_(root), out=out)
+
+    def module(self) -> nn.Module:
+        return nn.Softsign()

@@ -10,20 +10,23 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
 
     Parameters
     ----------
-    network : {"mlp"}, nn.Module, callable or Module, default="mlp"
-        The built-in multilayer perceptron, or a module (class, instance or factory ``(n_inputs, n_outputs)``) from
+    network : {"mlp", "resnet"}, nn.Module, callable or Module, default="mlp"
+        "mlp" is the multilayer perceptron, "resnet" the residual network of Gorishniy et al. (2021): see
+        :class:`~sknnopt.nn.ResNet`. Or a module (class, instance or factory ``(n_inputs, n_outputs)``) from
         encoded rows (B, F) to scores (B, O), which torch's autograd trains. ``Module(MyNet, width=64)`` is swept as
         ``network__width``. An instance is copied, and training starts from its weights. `hidden_layer_sizes`,
-        `activation`, `normalization` and `dropout` shape the built-in network alone.
+        `activation`, `normalization` and `dropout` shape the built-in networks alone.
     hidden_layer_sizes : int or sequence of int, default=(128, 128)
-        Units of each hidden layer of the built-in network.
+        Units of each hidden layer of "mlp". For "resnet" one block an entry, with so many units inside; the first is
+        the width of the network as well.
     activation : str, Activation or callable, default="{activation}"
         See :mod:`sknnopt.activations`.
     normalization : {"batch", "layer"} or None, default=None
-        Normalisation before each activation.
+        Normalisation before each activation; in "resnet" at the beginning of each block and before the output's
+        activation.
     dropout : float, sequence of float or Scheduled, default={dropout}
-        Probability in [0, 1) of dropping a hidden unit, or one for each hidden layer. ``Scheduled(0.3, "linear")``
-        changes it over training.
+        Probability in [0, 1) of dropping a hidden unit, or one for each entry of `hidden_layer_sizes`.
+        ``Scheduled(0.3, "linear")`` changes it over training.
     initializer : str, Initializer or callable, default="auto"
         See :mod:`sknnopt.initializers`. "auto" is "kaiming_uniform", and for a module of the user's what it was
         built with. "lsuv" and "data_dependent" look at training rows; their `base` is swept as ``initializer__base``.

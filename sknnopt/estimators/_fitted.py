@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from torch import nn
 
-from sknnopt import optimizers
+from sknnopt import activations, optimizers
 from sknnopt.data import ClassTarget, RegressionTarget
 from sknnopt.engine import Job, Progress, Result, SkorchObserver, make_net, record_epoch
 from sknnopt.estimators._parameters import hidden_sizes
@@ -113,6 +113,7 @@ class FittedMixin:
             "network": params["network"],
             "hidden_layer_sizes": sizes,
             "normalization": params["normalization"],
+            "activation": _parameters_of(params["activation"]),
         }
 
     def _check_continues(self, loss: Loss) -> None:
@@ -157,6 +158,15 @@ def _without_optimizer(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
 def _asks_of_network(loss: Loss) -> tuple[Any, ...]:
     """Return what a network's scores have been trained to mean."""
     return loss.link, loss.scales_target, loss.n_scores(1)
+
+
+def _parameters_of(activation: Any) -> str:
+    """Return, in words, the parameters that an activation needs."""
+    resolved = activations.get(activation)
+    if resolved.expansion > 1:
+        return "a gated one"
+    own = [f"{name} a {'unit' if shape == (2,) else 'layer'}" for name, (shape, _) in resolved.parameters(2).items()]
+    return f"one with a learned {' and '.join(own)}" if own else "one without parameters"
 
 
 def members(module: nn.Module) -> list[nn.Module]:

@@ -12,7 +12,7 @@ from sknnopt._choices import Choice, resolve, suggestion
 from sknnopt._compat import Interval, InvalidParameterError, StrOptions
 from sknnopt.engine import Techniques
 from sknnopt.estimators._scoring import as_scorer
-from sknnopt.nn import MLP, CustomNetwork, Module, Network, padded
+from sknnopt.nn import MLP, CustomNetwork, Module, Network, ResNet, StackedNetwork, padded
 
 AUTO_BATCH_SIZE = 128
 """Rows a batch under ``batch_size="auto"``."""
@@ -29,8 +29,11 @@ AUTO_SMOOTHING = 0.05
 _fraction = Interval(Real, 0, 1, closed="left")
 _count = Interval(Integral, 1, None, closed="left")
 
+NETWORKS = {"mlp": MLP, "resnet": ResNet}
+"""The built-in networks."""
+
 CONSTRAINTS: dict[str, list[Any]] = {
-    "network": [StrOptions({"mlp"}), nn.Module, Module, callable],
+    "network": [StrOptions(set(NETWORKS)), nn.Module, Module, callable],
     "hidden_layer_sizes": ["array-like", _count],
     "activation": [str, activations.Activation, callable],
     "normalization": [StrOptions({"batch", "layer"}), None],
@@ -196,11 +199,16 @@ def _resolve_device(device: str | torch.device, given: Any) -> torch.device:
 def resolve_network(params: Mapping[str, Any], n_inputs: int, n_outputs: int) -> Network:
     """Return the network of one member. A module is built anew at each call, an instance is copied."""
     network = params["network"]
-    if network == "mlp":
+    if isinstance(network, str):
         hidden = hidden_sizes(params["hidden_layer_sizes"])
+        if network == "resnet" and not hidden:
+            raise InvalidParameterError(
+                "The 'hidden_layer_sizes' parameter must hold at least one number with network='resnet', whose width "
+                f"the first is. Got {params['hidden_layer_sizes']!r} instead."
+            )
         activation = activations.get(params["activation"])
         rates = dropout_rates(unscheduled(params["dropout"]), len(hidden))
-        return MLP(n_inputs, hidden, n_outputs, activation, params["normalization"], rates)
+        return NETWORKS[network](n_inputs, hidden, n_outputs, activation, params["normalization"], rates)
     if isinstance(network, nn.Module):
         from copy import deepcopy
 
@@ -248,7 +256,7 @@ def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Ne
     optimizer = optimizers.get(params["optimizer"])
     rate, decay = params["learning_rate"], unscheduled(params["weight_decay"])
     _check_average(params["weight_averaging"], optimizer)
-    stacked = isinstance(network, MLP)
+    stacked = isinstance(network, StackedNetwork)
     batch = AUTO_BATCH_SIZE if params["batch_size"] == "auto" else int(params["batch_size"])
     initializer = None if params["initializer"] == "auto" and not stacked else params["initializer"]
     return Techniques(
@@ -263,7 +271,7 @@ def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Ne
         initializer=None if initializer is None else resolve_initializer(initializer),
         regularization=regularization.get(params["regularization"]),
         gradient_clipping=params["gradient_clipping"],
-        dropout=network.dropout if isinstance(network, MLP) else (),
+        dropout=network.dropout if isinstance(network, StackedNetwork) else (),
         label_smoothing=resolve_smoothing(params.get("label_smoothing", 0.0), loss),
         weight_averaging=averaging.get(params["weight_averaging"]),
         decay_schedule=curve_of(params["weight_decay"]),

@@ -6,9 +6,11 @@ from sknnopt.nn._factory import Module
 from sknnopt.nn._layer import EVALUATION, Pass
 from sknnopt.nn._network import BoundNetwork, Network, load_member
 from sknnopt.nn._scores import predict_scores
+from sknnopt.nn._stack import StackedNetwork
 from sknnopt.nn._workspace import Rows, Workspace, width
 from sknnopt.nn.custom import CustomNetwork
 from sknnopt.nn.mlp import MLP
+from sknnopt.nn.resnet import ResNet
 
 __all__ = [
     "EVALUATION",
@@ -20,7 +22,9 @@ __all__ = [
     "Module",
     "Network",
     "Pass",
+    "ResNet",
     "Rows",
+    "StackedNetwork",
     "Workspace",
     "load_member",
     "padded",

@@ -1,12 +1,12 @@
 """Activation and dropout of K networks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from sknnopt._random import MemberRandom
-from sknnopt.activations import Activation
+from sknnopt.activations import GLU, Activation, LearnableActivation
 from sknnopt.nn._layer import Pass
 from sknnopt.nn._workspace import Rows, Workspace
 
@@ -43,6 +43,105 @@ class Activate:
         return gradient
 
 
+class ActivateLearnable:
+    """An activation with parameters, each spread over the rows before and its derivative summed over them after.
+
+    Parameters
+    ----------
+    name : str
+        The parameters are ``name.<leaf>`` (K, features), or (K, 1) for one that all units share.
+    activation : LearnableActivation
+    features : int
+    parameters, gradients : mapping of str to Tensor
+    space : Workspace
+    """
+
+    def __init__(
+        self,
+        name: str,
+        activation: LearnableActivation,
+        features: int,
+        parameters: Mapping[str, Tensor],
+        gradients: Mapping[str, Tensor] | None,
+        space: Workspace,
+    ) -> None:
+        leaves = activation.parameters(features)
+        self._activation = activation
+        self._parameters = {leaf: parameters[f"{name}.{leaf}"].unsqueeze(2) for leaf in leaves}
+        self._values = {leaf: space.features(f"{name}.{leaf}", features) for leaf in leaves}
+        self._flat_values = {leaf: rows.flat for leaf, rows in self._values.items()}
+        self._out = space.features(f"{name}.out", features)
+        self._saved = self._out.flat
+        if gradients is not None:
+            self._gradients = {leaf: gradients[f"{name}.{leaf}"] for leaf in leaves}
+            self._slopes = {leaf: space.features(f"{name}.{leaf}.slope", features) for leaf in leaves}
+            self._flat_slopes = {leaf: rows.flat for leaf, rows in self._slopes.items()}
+
+    def forward(self, x: Rows, step: Pass) -> Rows:
+        """Return f(x, p)."""
+        for leaf, value in self._parameters.items():
+            self._values[leaf].view.copy_(value)
+        self._saved = x.flat
+        self._activation.forward(x.flat, self._out.flat, self._flat_values)
+        return self._out
+
+    def backward(self, gradient: Rows) -> Rows:
+        """Write dp = g df/dp summed over rows, return g df/dx written over g."""
+        self._activation.backward(gradient.flat, self._saved, gradient.flat, self._flat_values, self._flat_slopes)
+        for leaf, slope in self._slopes.items():
+            own = self._gradients[leaf]
+            if own.shape[1] == slope.view.shape[1]:
+                torch.sum(slope.view, 2, out=own)
+            else:
+                torch.sum(slope.view.sum(2), 1, keepdim=True, out=own)
+        return gradient
+
+
+class Gate:
+    """A gated linear unit, (K, 2 F, B) -> (K, F, B): the first half of the features times g of the second.
+
+    The second half has memory of its own, on the grid: g would round otherwise where members lie apart.
+
+    Parameters
+    ----------
+    name : str
+        Names its buffers in the workspace.
+    activation : GLU
+    features : int
+        F, of the output.
+    space : Workspace
+    """
+
+    def __init__(self, name: str, activation: GLU, features: int, space: Workspace) -> None:
+        self._features, self._gate = features, activation.resolved_gate()
+        self._gates, self._opened, self._out, self._slope = (
+            space.features(f"{name}.{word}", features) for word in ("gates", "opened", "out", "slope")
+        )
+        self._input_gradient = space.features(f"{name}.input_gradient", 2 * features)
+        self._of_values, self._of_gates = self._halves(self._input_gradient)
+        self._values = self._of_values
+
+    def _halves(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        return rows.view[:, : self._features], rows.view[:, self._features :]
+
+    def forward(self, x: Rows, step: Pass) -> Rows:
+        """Return a g(b)."""
+        self._values, gates = self._halves(x)
+        self._gates.view.copy_(gates)
+        self._gate.forward(self._gates.flat, self._opened.flat)
+        torch.mul(self._values, self._opened.view, out=self._out.view)
+        return self._out
+
+    def backward(self, gradient: Rows) -> Rows:
+        """Return the gradients of a and b."""
+        torch.mul(gradient.view, self._opened.view, out=self._of_values)
+        torch.mul(gradient.view, self._values, out=self._slope.view)
+        saved = self._opened if self._gate.saved == "output" else self._gates
+        self._gate.backward(self._slope.flat, saved.flat, self._slope.flat)
+        self._of_gates.copy_(self._slope.view)
+        return self._input_gradient
+
+
 class Dropout:
     """Inverted dropout: each element is zeroed with its member's probability, the others scaled by 1 / (1 - p).
 
@@ -71,10 +170,7 @@ class Dropout:
         features: int,
         space: Workspace,
     ) -> None:
-        thresholds = torch.tensor([min(round(rate * 2**16), 2**16 - 1) for rate in rates], dtype=torch.int32)
-        scale = 2**16 / (2**16 - thresholds.double())
-        self._threshold = (thresholds - 2**15).to(torch.int16).unsqueeze(1).to(space.device)
-        self._scale = scale.to(space.dtype).unsqueeze(1).to(space.device)
+        self._threshold, self._scale = thresholds(rates, space)
         self._random = random
         self._out = space.features(f"{name}.out", features)
         size = self._out.flat.shape[1]
@@ -100,3 +196,11 @@ class Dropout:
         """Return g * mask, written over g."""
         gradient.flat.mul_(self._mask)
         return gradient
+
+
+def thresholds(rates: Sequence[float], space: Workspace) -> tuple[Tensor, Tensor]:
+    """Return, each (K, 1), the least of 16 random bits (int16) that keeps an element, and the scale of what is kept."""
+    dropped = torch.tensor([min(round(rate * 2**16), 2**16 - 1) for rate in rates], dtype=torch.int32)
+    scale = 2**16 / (2**16 - dropped.double())
+    least = (dropped - 2**15).to(torch.int16)
+    return least.unsqueeze(1).to(space.device), scale.to(space.dtype).unsqueeze(1).to(space.device)

@@ -61,11 +61,13 @@ class Network(Protocol):
 
     def bind(
         self, parameters: Tensor, gradients: Tensor | None, buffers: Tensor, space: Workspace,
-        *, dropout: Sequence[Sequence[float]], random: Sequence[MemberRandom],
+        *, dropout: Sequence[Sequence[float]], random: Sequence[MemberRandom], depth_rates: Sequence[float] = (),
     ) -> BoundNetwork:  # fmt: skip
         """Return the network of K members over these flat vectors (K, P), (K, P) and (K, Q).
 
-        ``dropout`` gives each member's rate for each hidden layer. Without ``gradients`` only evaluation is possible.
+        ``dropout`` gives each member's rate for each hidden layer, ``depth_rates`` each member's rate of stochastic
+        depth for the last residual block (those before have less, in proportion to their number), empty for none.
+        Without ``gradients`` only evaluation is possible.
         """
 
     def module(self) -> nn.Module:

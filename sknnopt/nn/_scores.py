@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sknnopt import activations
 from sknnopt._threads import single_thread
 from sknnopt.nn._ensemble import MemberAverage
+from sknnopt.nn._residual import Residual
 
 TILE = {np.dtype(np.float32): 32, np.dtype(np.float64): 48}
 """Rows a tile. Products are over tiles, the last one filled up: a row's scores do not depend on the others.
@@ -54,7 +55,7 @@ def _forward(module: nn.Module, tile: int) -> Callable[[Tensor], Tensor]:
     if isinstance(module, MemberAverage):
         members = [_forward(member, tile) for member in module.members]
         return lambda x: module.average(torch.stack([member(x) for member in members]))
-    if type(module) is nn.Sequential and all(type(layer) in _TILED for layer in module):
+    if type(module) is nn.Sequential and all(_is_tiled(layer) for layer in module):
         return lambda x: _tiled(module, x, tile)
     return lambda x: torch.cat([_plain(module, part) for part in torch.split(x, tile)])
 
@@ -66,10 +67,18 @@ def _plain(module: nn.Module, x: Tensor) -> Tensor:
 
 def _tiled(layers: nn.Sequential, x: Tensor, tile: int) -> Tensor:
     """Run a stack of layers feature-major, (T, F, tile): a product a tile, each with the same shape."""
-    x = x.view(-1, tile, x.shape[1]).transpose(1, 2)
+    x = _run(layers, x.view(-1, tile, x.shape[1]).transpose(1, 2))
+    return x.transpose(1, 2).reshape(-1, x.shape[1])
+
+
+def _is_tiled(layer: nn.Module) -> bool:
+    return type(layer) in _TILED and all(_is_tiled(part) for part in layer.children())
+
+
+def _run(layers: nn.Sequential, x: Tensor) -> Tensor:
     for layer in layers:
         x = _TILED[type(layer)](layer, x)
-    return x.transpose(1, 2).reshape(-1, x.shape[1])
+    return x
 
 
 def _call(layer: nn.Module, x: Tensor) -> Tensor:
@@ -89,10 +98,16 @@ def _layer_norm(layer: nn.Module, x: Tensor) -> Tensor:
     return out
 
 
+def _residual(layer: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(layer, Residual)
+    return x + _run(layer, x)
+
+
 _TILED: dict[type[nn.Module], Callable[[nn.Module, Tensor], Tensor]] = {
     nn.Linear: _linear,
     nn.LayerNorm: _layer_norm,
     nn.BatchNorm1d: _call,
     nn.Dropout: _call,
+    Residual: _residual,
     **{type(make().module()): _call for make in activations.REGISTRY.values()},
 }

@@ -97,6 +97,7 @@ class CustomNetwork:
         *,
         dropout: Sequence[Sequence[float]],
         random: Sequence[MemberRandom],
+        depth_rates: Sequence[float] = (),
     ) -> "BoundModule":
         """Let the module's parameters be views of the flat vector (1, P) and return it ready to train."""
         self._module.to(device=parameters.device, dtype=parameters.dtype)

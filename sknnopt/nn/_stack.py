@@ -1,0 +1,128 @@
+"""Networks that are known by the list of their parts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import chain
+
+from torch import Tensor, nn
+
+from sknnopt._layout import Layout
+from sknnopt._random import MemberRandom
+from sknnopt.activations import Activation
+from sknnopt.initializers import Initializer
+from sknnopt.nn._layer import Layer, Pass
+from sknnopt.nn._parts import Binding, Part, bound, modules
+from sknnopt.nn._workspace import Rows, Workspace
+
+
+class StackedNetwork(ABC):
+    """Base of the networks of K members at once; see :class:`~sknnopt.nn.Network`.
+
+    Attributes
+    ----------
+    n_inputs, n_outputs : int
+    activation : Activation
+    dropout : tuple of float
+        This member's rates; in a cohort only whether one is zero must agree.
+    """
+
+    n_inputs: int
+    n_outputs: int
+    activation: Activation
+    dropout: tuple[float, ...]
+
+    stackable = True
+
+    @abstractmethod
+    def _parts(self) -> Iterator[Part]:
+        """Yield the parts in the order of the forward pass."""
+
+    @abstractmethod
+    def structure(self) -> Hashable:
+        """Return what two networks must share to be stacked."""
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The network, part by part."""
+        return tuple(self._parts())
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Weights of all dense layers, then their biases, then the parameters of normalisation and activations."""
+        weights, biases, others = (
+            list(chain.from_iterable(getattr(part, kind)() for part in self.parts))
+            for kind in ("weights", "biases", "others")
+        )
+        return Layout(weights, biases + others)
+
+    @cached_property
+    def buffers(self) -> Layout:
+        """Running statistics of batch normalisation."""
+        return Layout([], chain.from_iterable(part.buffers() for part in self.parts))
+
+    def initialize(
+        self,
+        parameters: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        initializer: Initializer | None,
+        random: MemberRandom,
+    ) -> None:
+        """Draw the weights, layer by layer, from the member's generator; biases are zero, normalisation is neutral."""
+        assert initializer is not None
+        for part in self.parts:
+            part.initialize({**parameters, **buffers}, initializer, random)
+
+    def bind(
+        self,
+        parameters: Tensor,
+        gradients: Tensor | None,
+        buffers: Tensor,
+        space: Workspace,
+        *,
+        dropout: Sequence[Sequence[float]],
+        random: Sequence[MemberRandom],
+        depth_rates: Sequence[float] = (),
+    ) -> "BoundStack":
+        """Return the stack of K networks over these vectors."""
+        slopes = None if gradients is None else self.layout.views(gradients)
+        views, statistics = self.layout.views(parameters), self.buffers.views(buffers)
+        binding = Binding(views, slopes, statistics, space, dropout, depth_rates, random)
+        return BoundStack(bound(self.parts, binding), self.n_inputs)
+
+    def module(self) -> nn.Module:
+        """Return a :class:`torch.nn.Sequential` of plain modules, their parameters not yet filled."""
+        return nn.Sequential(modules(self.parts))
+
+
+class BoundStack:
+    """The layers of K networks, bound to their parameters.
+
+    Parameters
+    ----------
+    layers : list of Layer
+    features : int
+        F, columns of the rows that count.
+    """
+
+    def __init__(self, layers: list[Layer], features: int) -> None:
+        self._layers, self._features = layers, features
+        self._reversed = layers[::-1]
+        self._inputs: dict[int, Rows] = {}
+
+    def forward(self, x: Tensor, step: Pass) -> Rows:
+        """Return the scores, view (K, O, B), of the rows ``x`` (K, B, F), which columns of zeros may follow."""
+        rows = self._inputs.get(id(x))
+        if rows is None:
+            rows = self._inputs[id(x)] = Rows(x, x[..., : self._features].transpose(1, 2))
+        for layer in self._layers:
+            rows = layer.forward(rows, step)
+        return rows
+
+    def backward(self, gradient: Rows) -> None:
+        """Write the gradients of all parameters."""
+        for layer in self._reversed:
+            gradient = layer.backward(gradient)
+
+    def sync(self) -> None:
+        """Nothing to do: the running statistics live in the flat buffers."""
