@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from joblib.parallel import FallbackToBackend
 from sklearn import config_context
 from sklearn.base import BaseEstimator
+from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
@@ -16,8 +17,9 @@ from sklearn.utils._param_validation import (
     make_constraint,
     validate_parameter_constraints,
 )
+from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.parallel import _FuncWrapper
-from sklearn.utils.validation import _check_feature_names_in, _check_sample_weight
+from sklearn.utils.validation import _check_feature_names_in, _check_method_params, _check_sample_weight
 
 __all__ = [
     "Estimator",
@@ -26,8 +28,11 @@ __all__ = [
     "InvalidParameterError",
     "StrOptions",
     "_check_feature_names_in",
+    "_check_method_params",
     "_check_sample_weight",
+    "_safe_split",
     "asked_by_ensemble",
+    "check_matplotlib_support",
     "in_this_process",
 ]
 

@@ -2,6 +2,7 @@
 
 from sknnopt.engine._evaluate import CHUNK
 from sknnopt.engine.capacity import suitable_members
+from sknnopt.engine.footprint import peak_bytes
 from sknnopt.engine.job import Job, Observer, Progress, Result, Techniques, Validation
 from sknnopt.engine.meeting import Meeting, attend, current_meeting, share
 from sknnopt.engine.printer import Printer
@@ -23,6 +24,7 @@ __all__ = [
     "check_callbacks",
     "current_meeting",
     "make_net",
+    "peak_bytes",
     "record_epoch",
     "share",
     "suitable_members",

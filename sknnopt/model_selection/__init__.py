@@ -1,9 +1,11 @@
 """scikit-learn's searches and cross-validation in lockstep: candidates × folds train as one stacked network.
 
 The classes and functions are those of :mod:`sklearn.model_selection`; :class:`~sknnopt.lockstep` does the same for
-anything else that scikit-learn runs in parallel.
+anything else that scikit-learn runs in parallel. :func:`~sknnopt.compare` makes a table of what techniques bring.
 """
 
+from sknnopt.model_selection._compare import compare
+from sknnopt.model_selection._comparison import Comparison
 from sknnopt.model_selection._lockstep import lockstep
 from sknnopt.model_selection._searches import (
     GridSearchCV,
@@ -18,10 +20,12 @@ from sknnopt.model_selection._searches import (
 )
 
 __all__ = [
+    "Comparison",
     "GridSearchCV",
     "HalvingGridSearchCV",
     "HalvingRandomSearchCV",
     "RandomizedSearchCV",
+    "compare",
     "cross_val_predict",
     "cross_val_score",
     "cross_validate",

@@ -15,11 +15,11 @@ from sknnopt.model_selection._lockstep import lockstep
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _in_lockstep(verbose: int = 0) -> AbstractContextManager[Any]:
+def in_lockstep(verbose: int = 0, max_members: int | str = "auto") -> AbstractContextManager[Any]:
     """Return a lockstep block, unless there is one already."""
     if isinstance(get_active_backend()[0], NestedBackend):
         return nullcontext()
-    return lockstep(verbose=verbose)
+    return lockstep(max_members, verbose=verbose)
 
 
 class _Search:
@@ -41,7 +41,7 @@ class _Search:
         -------
         self
         """
-        with _in_lockstep(self.verbose):
+        with in_lockstep(self.verbose):
             super().fit(X, y, **params)  # type: ignore[misc]
         return self
 
@@ -82,7 +82,7 @@ class HalvingRandomSearchCV(_Search, model_selection.HalvingRandomSearchCV):
 def _wrapped(function: F) -> F:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        with _in_lockstep(kwargs.get("verbose", 0)):
+        with in_lockstep(kwargs.get("verbose", 0)):
             return function(*args, **kwargs)
 
     return run  # type: ignore[return-value]
