@@ -183,6 +183,9 @@ class Cohort:
         """Run the epoch's steps; return each member's summed loss (K,), last gradient norm (K,) and last rate."""
         hyper = HyperTable(self.members, **self._options)
         orders = [member.order for member in self.members]
+        drops = None
+        if self._job.techniques.dropout_schedule is not None:
+            drops = [member.dropout_rates().tolist() for member in self.members]
         norms = torch.zeros(len(self.members), **self._options)
         everyone, fewest = len(self.members), self.members[-1].batches
         for t in range(self.members[0].batches):
@@ -192,7 +195,8 @@ class Cohort:
             weights = self._weights.batch(orders, t, k, rows)
             numbers = hyper.load(t) if k == everyone else hyper.load(t).first(k)
             norm = norms[:k] if t + 1 >= fewest else None
-            self._step(k, rows).run(inputs, target, numbers, weights, norm)
+            dropout = None if drops is None else [own[t] for own in drops[:k]]
+            self._step(k, rows).run(inputs, target, numbers, weights, norm, dropout)
         return self._epoch_losses(), norms, hyper.last_rates
 
     def _epoch_losses(self) -> Tensor:

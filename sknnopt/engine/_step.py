@@ -1,5 +1,6 @@
 """One optimisation step of K members."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from sknnopt.engine._hyper import AVERAGE
 from sknnopt.engine._mixing import Mixup
 from sknnopt.engine._penalties import Penalties
 from sknnopt.engine._weights import BatchWeights
+from sknnopt.engine.job import Job
 from sknnopt.nn import Pass, Workspace
 from sknnopt.optimizers import SHRINKAGE, Numbers
 
@@ -55,7 +57,7 @@ class Step:
             self._average = self._average[:members]
         self._network = job.network.bind(
             self._parameters, self._gradients, cohort.tensors.buffers[:members], space,
-            dropout=[j.techniques.dropout for j in jobs], random=randoms,
+            dropout=[j.techniques.dropout for j in jobs], random=randoms, depth_rates=_depth_rates(jobs),
         )  # fmt: skip
         self._score_gradient = space.features("score_gradient", job.network.n_outputs)
         self._losses = space.flat("losses", rows)[:, :rows]
@@ -78,6 +80,7 @@ class Step:
         hyper: Numbers,
         weights: BatchWeights,
         norms: Tensor | None = None,
+        dropout: Sequence[Sequence[float]] | None = None,
     ) -> None:
         """Train on a batch and add its rows' weighted losses to the workspace's "losses".
 
@@ -92,7 +95,11 @@ class Step:
             What each row counts in the batch's loss.
         norms : Tensor (K,) or None
             Where to write the norm of each member's gradient.
+        dropout : K sequences of float, or None
+            Rates of dropout where they have a schedule.
         """
+        if dropout is not None:
+            self._network.set_dropout(dropout)
         self._batch = inputs, target, weights
         if self._mixup is not None:
             self._mixup.mix(inputs, target, weights)
@@ -162,6 +169,12 @@ class Step:
     def sync(self) -> None:
         """Bring the flat buffers up to date."""
         self._network.sync()
+
+
+def _depth_rates(jobs: Sequence[Job]) -> list[float]:
+    terms = [job.techniques.regularization for job in jobs]
+    rates = [0.0 if term is None else term.depth_rate for term in terms]
+    return rates if any(rates) else []
 
 
 def row_norms(flat: Tensor) -> Tensor:

@@ -257,6 +257,10 @@ def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Ne
     rate, decay = params["learning_rate"], unscheduled(params["weight_decay"])
     _check_average(params["weight_averaging"], optimizer)
     stacked = isinstance(network, StackedNetwork)
+    penalty = regularization.get(params["regularization"])
+    if penalty is not None:
+        layers = sum(block.is_weight for block in network.layout.blocks.values())
+        penalty.check_layers(layers, residuals=isinstance(network, ResNet))
     batch = AUTO_BATCH_SIZE if params["batch_size"] == "auto" else int(params["batch_size"])
     initializer = None if params["initializer"] == "auto" and not stacked else params["initializer"]
     return Techniques(
@@ -269,7 +273,7 @@ def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Ne
         batch_size=min(batch, padded(n_rows) if stacked else n_rows),
         max_epochs=int(params["max_epochs"]),
         initializer=None if initializer is None else resolve_initializer(initializer),
-        regularization=regularization.get(params["regularization"]),
+        regularization=penalty,
         gradient_clipping=params["gradient_clipping"],
         dropout=network.dropout if isinstance(network, StackedNetwork) else (),
         label_smoothing=resolve_smoothing(params.get("label_smoothing", 0.0), loss),

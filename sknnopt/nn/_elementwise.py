@@ -170,12 +170,17 @@ class Dropout:
         features: int,
         space: Workspace,
     ) -> None:
-        self._threshold, self._scale = thresholds(rates, space)
+        self._space = space
+        self.set_rates(rates)
         self._random = random
         self._out = space.features(f"{name}.out", features)
         size = self._out.flat.shape[1]
         self._bits = space.flat(f"{name}.bits", size, torch.int16)
         self._mask = space.flat(f"{name}.mask", size)
+
+    def set_rates(self, rates: Sequence[float]) -> None:
+        """Take other probabilities, one a member."""
+        self._threshold, self._scale = thresholds(rates, self._space)
 
     def forward(self, x: Rows, step: Pass) -> Rows:
         """Return x * mask with a fresh mask in training, x otherwise."""

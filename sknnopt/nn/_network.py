@@ -21,6 +21,9 @@ class BoundNetwork(Protocol):
     def backward(self, gradient: Rows) -> None:
         """Write the gradients of all parameters, given that of the scores."""
 
+    def set_dropout(self, rates: Sequence[Sequence[float]]) -> None:
+        """Take other rates of dropout: each member's, for each hidden layer."""
+
     def sync(self) -> None:
         """Bring the flat buffers up to date with what the network keeps elsewhere."""
 

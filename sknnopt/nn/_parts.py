@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -24,7 +24,10 @@ Shapes = Iterable[tuple[str, tuple[int, ...]]]
 
 @dataclass(frozen=True)
 class Binding:
-    """What the layers of K members are bound to; see :meth:`~sknnopt.nn.Network.bind`."""
+    """What the layers of K members are bound to; see :meth:`~sknnopt.nn.Network.bind`.
+
+    ``dropouts`` collects the layers of dropout, with the hidden layer whose rates they take.
+    """
 
     parameters: Mapping[str, Tensor]
     gradients: Mapping[str, Tensor] | None
@@ -33,6 +36,7 @@ class Binding:
     dropout: Sequence[Sequence[float]]
     depth_rates: Sequence[float]
     random: Sequence[MemberRandom]
+    dropouts: list[tuple[int, Dropout]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,9 @@ class DropoutPart(Part):
         if self.rate == 0 or to.gradients is None:
             return None
         rates = [rates[self.index] for rates in to.dropout]
-        return Dropout(self.name, rates, to.random, self.features, to.space)
+        layer = Dropout(self.name, rates, to.random, self.features, to.space)
+        to.dropouts.append((self.index, layer))
+        return layer
 
     def module(self) -> nn.Module | None:
         return nn.Dropout(self.rate) if self.rate > 0 else None

@@ -11,6 +11,7 @@ from sknnopt._layout import Layout
 from sknnopt._random import MemberRandom
 from sknnopt.activations import Activation
 from sknnopt.initializers import Initializer
+from sknnopt.nn._elementwise import Dropout
 from sknnopt.nn._layer import Layer, Pass
 from sknnopt.nn._parts import Binding, Part, bound, modules
 from sknnopt.nn._workspace import Rows, Workspace
@@ -88,7 +89,7 @@ class StackedNetwork(ABC):
         slopes = None if gradients is None else self.layout.views(gradients)
         views, statistics = self.layout.views(parameters), self.buffers.views(buffers)
         binding = Binding(views, slopes, statistics, space, dropout, depth_rates, random)
-        return BoundStack(bound(self.parts, binding), self.n_inputs)
+        return BoundStack(bound(self.parts, binding), self.n_inputs, binding.dropouts)
 
     def module(self) -> nn.Module:
         """Return a :class:`torch.nn.Sequential` of plain modules, their parameters not yet filled."""
@@ -103,10 +104,12 @@ class BoundStack:
     layers : list of Layer
     features : int
         F, columns of the rows that count.
+    dropouts : list of (int, Dropout)
+        The layers of dropout among them, with the hidden layers whose rates they take.
     """
 
-    def __init__(self, layers: list[Layer], features: int) -> None:
-        self._layers, self._features = layers, features
+    def __init__(self, layers: list[Layer], features: int, dropouts: list[tuple[int, Dropout]]) -> None:
+        self._layers, self._features, self._dropouts = layers, features, dropouts
         self._reversed = layers[::-1]
         self._inputs: dict[int, Rows] = {}
 
@@ -123,6 +126,11 @@ class BoundStack:
         """Write the gradients of all parameters."""
         for layer in self._reversed:
             gradient = layer.backward(gradient)
+
+    def set_dropout(self, rates: Sequence[Sequence[float]]) -> None:
+        """Take other rates of dropout: each member's, for each hidden layer."""
+        for index, layer in self._dropouts:
+            layer.set_rates([own[index] for own in rates])
 
     def sync(self) -> None:
         """Nothing to do: the running statistics live in the flat buffers."""

@@ -211,6 +211,9 @@ class BoundModule:
                 self._gradients[name][0].copy_(value)
         self._scores = None
 
+    def set_dropout(self, rates: Sequence[Sequence[float]]) -> None:
+        """Nothing to do: a module has dropout of its own."""
+
     def sync(self) -> None:
         """Copy the module's statistics into the flat buffers."""
         own = dict(self._module.named_buffers())
