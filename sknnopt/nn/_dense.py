@@ -85,6 +85,8 @@ class Dense:
             tall = gradient.view if self._tall_weight is None else gradient.tall(self._height)
             self._multiply(tall, x, out=product)
             self._weight_gradient.copy_(self._copied_gradient)
+        if x.shape[1] == 1:
+            self._weight_gradient.add_(0.0)  # a single product may be -0 for one member where it is 0 for K
         torch.sum(gradient.view, 2, out=self._bias_gradient)
         if self._input_gradient is None:
             return gradient

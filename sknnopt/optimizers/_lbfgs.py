@@ -211,13 +211,13 @@ class _History:
     def direct(self, gradients: Tensor, searching: list[int]) -> None:
         """Write -H g into "_direction" (algorithm 7.4), zero for members that do not search.
 
-        A slot not filled yet holds zeros, which change nothing.
+        A slot not filled yet holds zeros, which change nothing but the sign of zeros: all are gone through, whoever
+        else is there.
         """
         state = self._state
         direction = torch.neg(gradients, out=state["_direction"])
         newest = state["stored"][:, 0].long() - 1
-        filled = min(self._slots, int(newest.max()) + 1)
-        slots = [self._begin + (newest - age) % self._slots for age in range(filled)]
+        slots = [self._begin + (newest - age) % self._slots for age in range(self._slots)]
         shares = []
         for slot in slots:
             share = _column_dot(self._moves[slot], direction, state) * self._curvatures[slot]
