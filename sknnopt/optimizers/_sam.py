@@ -52,7 +52,11 @@ class SAM(Optimizer):
     """
 
     own_decay = True
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"rho": [NON_NEGATIVE], "adaptive": ["boolean"]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "base": [str, Optimizer, callable],
+        "rho": [NON_NEGATIVE],
+        "adaptive": ["boolean"],
+    }
 
     def __init__(self, base: str | Optimizer | type = "adamw", *, rho: float = 0.05, adaptive: bool = False) -> None:
         self.base = base

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -68,6 +68,7 @@ mean 'momentum'? It takes ...
     """
 
     keeps_zeros = True
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"factory": [callable]}
 
     def __init__(self, factory: Callable[..., torch.optim.Optimizer], **parameters: Any) -> None:
         self.factory = factory

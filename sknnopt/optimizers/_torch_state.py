@@ -8,19 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._layout import padded
+
 __all__ = ["Mirror"]
 
 NUMBERS = "numbers"
-"""Name of the tensor that holds Python's numbers, the first of which says whether the member has taken a step."""
+"""Name of the tensor that says whether a member has taken a step and what is there, and holds Python's numbers."""
+
+ABSENT = object()
 
 Visit = Callable[[str, Any], Any]
+Leaves = dict[str, Any]
 
 
 class Mirror:
     """Keeps each member's state in rows of tensors, whatever becomes of the optimizer object in between.
 
-    Tensors of an optimizer's state are views of these rows, so that it writes into them; numbers are copied out
-    and in around each step.
+    Tensors of an optimizer's state are views of these rows, so that it writes into them; every row begins on the grid
+    of the layout, so that bits do not depend on the cohort. Numbers are copied out and in around each step.
 
     Parameters
     ----------
@@ -34,25 +39,17 @@ class Mirror:
 
     def __init__(self, name: str, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> None:
         self._name = name
-        shapes = []
+        kinds = []
         for _ in range(2):
             for parameter in parameters:
                 parameter.grad = torch.full_like(parameter, 1e-3)
             optimizer.step()
-            tensors: dict[str, Tensor] = {}
-            numbers: dict[str, type] = {}
-
-            def note(path: str, value: Any, tensors: Any = tensors, numbers: Any = numbers) -> Any:
-                if isinstance(value, Tensor):
-                    tensors[path] = value
-                elif isinstance(value, bool | int | float):
-                    numbers[path] = type(value)
-                return value
-
-            self._template = _walk(optimizer, note)
-            shapes.append(({path: tensor.shape for path, tensor in tensors.items()}, set(numbers)))
-        self._tensors, self._numbers = tensors, list(numbers.items())
-        if shapes[0] != shapes[1]:
+            leaves, self._template = _leaves(optimizer)
+            kinds.append({path: _kind(value) for path, value in leaves.items()})
+        self._tensors = {path: value for path, value in leaves.items() if isinstance(value, Tensor)}
+        self._numbers = {path: type(value) for path, value in leaves.items() if path not in self._tensors}
+        self._kinds = kinds[1]
+        if kinds[0] != kinds[1]:
             self._refuse()
 
     def _refuse(self) -> None:
@@ -63,57 +60,66 @@ class Mirror:
 
     def start(self, members: int) -> dict[str, Tensor]:
         """Return the rows before the first step."""
-        rows = {path: value.new_zeros((members, *value.shape)) for path, value in self._tensors.items()}
-        return rows | {NUMBERS: torch.zeros(members, 1 + len(self._numbers), dtype=torch.float64)}
+        rows = {path: value.new_zeros(members, padded(value.numel())) for path, value in self._tensors.items()}
+        width = 1 + len(self._kinds) + len(self._numbers)
+        return rows | {NUMBERS: torch.zeros(members, width, dtype=torch.float64)}
+
+    def _row(self, state: Mapping[str, Tensor], path: str, k: int) -> Tensor:
+        like = self._tensors[path]
+        return state[path][k, : like.numel()].view(like.shape)
 
     def load(self, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor], k: int) -> None:
         """Give member k's state to its optimizer, but for one that has not taken a step yet."""
         started, *values = state[NUMBERS][k].tolist()
         if not started:
             return
-        numbers = {path: kind(value) for (path, kind), value in zip(self._numbers, values, strict=True)}
+        there = dict(zip(self._kinds, values, strict=False))
+        numbers = dict(zip(self._numbers, values[len(there) :], strict=True))
 
         def insert(path: str, value: Any) -> Any:
-            if path in self._tensors:
-                return state[path][k]
-            return numbers.get(path, value)
+            if path not in self._kinds:
+                return value
+            if not there[path]:
+                return ABSENT
+            return self._row(state, path, k) if path in self._tensors else self._numbers[path](numbers[path])
 
         _fill(optimizer, self._template, insert)
 
     def store(self, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor], k: int) -> None:
         """Take over what member k's optimizer knows after its step."""
-        numbers = {path: 0.0 for path, _ in self._numbers}
-        found = 0
-
-        def note(path: str, value: Any) -> Any:
-            nonlocal found
+        leaves, _ = _leaves(optimizer)
+        for path, value in leaves.items():
+            if self._kinds.get(path) != _kind(value):
+                self._refuse()
             if isinstance(value, Tensor):
-                row = state.get(path)
-                if row is None or row.shape[1:] != value.shape:
-                    self._refuse()
-                elif row[k].data_ptr() != value.data_ptr():
-                    row[k].copy_(value)
-                found += 1
-            elif isinstance(value, bool | int | float):
-                found += path in numbers
-                numbers[path] = float(value)
-            return value
-
-        _walk(optimizer, note)
-        if found != len(self._tensors) + len(self._numbers) or len(numbers) != len(self._numbers):
-            self._refuse()
-        state[NUMBERS][k] = torch.tensor([1.0, *numbers.values()], dtype=torch.float64)
+                row = self._row(state, path, k)
+                if row.data_ptr() != value.data_ptr():
+                    row.copy_(value)
+        there = [float(path in leaves) for path in self._kinds]
+        numbers = [float(leaves.get(path, 0.0)) for path in self._numbers]
+        state[NUMBERS][k] = torch.tensor([1.0, *there, *numbers], dtype=torch.float64)
 
 
-def _walk(optimizer: torch.optim.Optimizer, visit: Visit) -> list[Any]:
-    """Return state and groups as nested containers, each leaf as `visit` returns it."""
+def _kind(value: Any) -> Any:
+    return value.shape if isinstance(value, Tensor) else "number"
+
+
+def _leaves(optimizer: torch.optim.Optimizer) -> tuple[Leaves, list[Any]]:
+    """Return the tensors and numbers of state and groups by their path, and the containers that hold them."""
+    leaves: Leaves = {}
+
+    def note(path: str, value: Any) -> Any:
+        if isinstance(value, Tensor | bool | int | float):
+            leaves[path] = value
+        return value
+
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    states = [_map(str(i), dict(optimizer.state.get(parameter, {})), visit) for i, parameter in enumerate(parameters)]
+    states = [_map(str(i), dict(optimizer.state.get(parameter, {})), note) for i, parameter in enumerate(parameters)]
     groups = [
-        _map(f"group.{i}", {key: value for key, value in group.items() if key not in ("params", "lr")}, visit)
+        _map(f"group.{i}", {key: value for key, value in group.items() if key not in ("params", "lr")}, note)
         for i, group in enumerate(optimizer.param_groups)
     ]
-    return [states, groups]
+    return leaves, [states, groups]
 
 
 def _fill(optimizer: torch.optim.Optimizer, template: list[Any], insert: Visit) -> None:
@@ -126,8 +132,11 @@ def _fill(optimizer: torch.optim.Optimizer, template: list[Any], insert: Visit) 
 
 
 def _map(path: str, value: Any, visit: Visit) -> Any:
+    """Return the same containers with each leaf as `visit` gives it, without those that are absent."""
     if isinstance(value, dict):
-        return {key: _map(f"{path}.{key}", item, visit) for key, item in value.items()}
+        items = {key: _map(f"{path}.{key}", item, visit) for key, item in value.items()}
+        return {key: item for key, item in items.items() if item is not ABSENT}
     if type(value) in (list, tuple):
-        return type(value)(_map(f"{path}.{i}", item, visit) for i, item in enumerate(value))
+        mapped = (_map(f"{path}.{i}", item, visit) for i, item in enumerate(value))
+        return type(value)(item for item in mapped if item is not ABSENT)
     return visit(path, value)
