@@ -9,12 +9,14 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_breast_cancer
+from sklearn.metrics import hinge_loss
 from skorch.callbacks import Callback as SkorchCallback
 from torch import Tensor, nn
 
 from sknnopt import NNClassifier, NNRegressor
 from sknnopt._compat import InvalidParameterError
 from sknnopt.averaging import EMA
+from sknnopt.losses import Quantile
 from sknnopt.regularization import L1
 
 X, Y = (part[:200] for part in load_breast_cancer(return_X_y=True))
@@ -77,6 +79,10 @@ def dropout(fit: Fit) -> None:
 def initializer(fit: Fit) -> None:
     assert weights(fit(initializer="zeros", **STANDS_STILL)).abs().max() < 1e-9
     assert weights(fit(initializer="normal", **STANDS_STILL)).abs().max() > 1e-3
+    drawn, adapted = (fit(initializer=name, **STANDS_STILL) for name in ("normal", "data_dependent"))
+    first = [network.module_[0](torch.from_numpy(network.preprocessor_.transform(X))) for network in (drawn, adapted)]
+    assert first[0].var(0).max() < 0.9
+    assert_allclose(first[1].detach().var(0), 1, rtol=0.01)
 
 
 def optimizer(fit: Fit) -> None:
@@ -163,6 +169,11 @@ def loss(fit: Fit) -> None:
     plain = {} if isinstance(own, NNRegressor) else {"label_smoothing": 0.0}
     first, second = (fit(**STANDS_STILL, **more).loss_curve_[0] for more in (plain, {"loss": doubled}))
     assert second == pytest.approx(2 * first, rel=1e-5)
+    if isinstance(own, NNRegressor):
+        assert fit(loss=Quantile(quantile=[0.1, 0.5, 0.9])).predict_quantiles(X).shape == (200, 3)
+    else:
+        hinge = fit(loss="hinge", **STANDS_STILL)
+        assert hinge.loss_curve_[0] == pytest.approx(hinge_loss(Y, own.decision_function(X)), rel=1e-4)
 
 
 def regularization(fit: Fit) -> None:

@@ -178,8 +178,8 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         ndarray of float64 of shape (n_samples,) or (n_samples, n_targets)
             With several quantiles the one nearest to 0.5.
         """
-        values = self.loss_.predict(self._feature_major(X))[0]
-        return self.target_.decode(values.numpy().T)
+        scores = self._feature_major(X)
+        return self.target_.decode(self.loss_.predict(scores)[0].numpy().T)
 
     @available_if(_learns_quantiles)
     def predict_quantiles(self, X: Any) -> NDArray[np.float64]:
