@@ -4,6 +4,7 @@ import time
 import warnings
 from typing import Any
 
+import joblib.externals.loky.reusable_executor as loky
 import numpy as np
 import pytest
 import sklearn
@@ -24,6 +25,7 @@ from sknnopt import NNClassifier, NNRegressor, compare, lockstep
 from sknnopt._compat import InvalidParameterError
 from sknnopt.model_selection import Comparison
 from sknnopt.model_selection._candidates import read_candidates
+from sknnopt.model_selection._comparison import summarize
 from sknnopt.model_selection._measure import convergence_epoch, find_network
 from sknnopt.model_selection._significance import corrected_t_test, holm
 from sknnopt.optimizers import SGD
@@ -207,6 +209,21 @@ def test_holm_corrects_for_the_number() -> None:
     assert np.isnan(holm([np.nan])).all()
 
 
+def test_verdicts_go_by_what_holm_says() -> None:
+    little, much = [0.02, 0.01, 0.03, 0.01, 0.02], np.array([0.1, 0.11, 0.09, 0.1, 0.1])
+    gains = np.array([[0.0] * 5, little, much, -much])
+    outcomes = [[{"test_score": 0.5 + gain} for gain in row] for row in gains]
+    r = summarize(read_candidates({"a": range(4)}), outcomes, metric="accuracy", test_share=0.25).results_
+    assert r["p_value"][1] < 0.05
+    assert_allclose(r["p_value_holm"], holm([np.nan, *r["p_value"][1:]]))
+    assert r["verdict"].tolist() == ["reference", "better", "better", "worse"]
+    gains[2:] = gains[1] * [[1.0], [-1.0]]
+    outcomes = [[{"test_score": 0.5 + gain} for gain in row] for row in gains]
+    r = summarize(read_candidates({"a": range(4)}), outcomes, metric="accuracy", test_share=0.25).results_
+    assert (r["p_value"][1:] < 0.05).all()
+    assert r["verdict"].tolist() == ["reference", *["no difference"] * 3]
+
+
 def null_differences(rng: np.random.Generator, n: int = 40, folds: int = 15) -> np.ndarray:
     """Squared errors of two least-squares lines, each on a feature that says as much of the target as the other one."""
     features = rng.standard_normal((2, n))
@@ -273,6 +290,21 @@ def test_a_fold_that_fails_takes_the_figures_of_its_candidate(fails: str, folds:
         r = compare(Moody(), X, y, {"fails": ["", fails]}, cv=KFold(3)).results_
     assert_array_equal(np.isnan(r["mean_test_score"]), [False, True])
     assert_array_equal(np.isnan(r["mean_fit_time"]), [False, True])
+
+
+def test_a_network_that_fails_on_its_last_fold_has_no_figures_of_the_first() -> None:
+    def picky(estimator: Any, X: Any, y: Any) -> float:
+        if estimator.learning_rate == 0.1 and len(X) == 30:
+            raise RuntimeError("not these thirty")
+        return accuracy(estimator, X, y)
+
+    rows = np.arange(150)
+    folds = [(rows[50:], rows[:50]), (rows[40:], rows[:40]), (rows[:120], rows[120:])]
+    with pytest.warns(FitFailedWarning, match="failed on 1 of 3 folds.*not these thirty"):
+        r = compare(CLASSIFIER, X, y, {"learning_rate": [0.01, 0.1]}, cv=folds, scoring=picky).results_
+    for name in ("mean_test_score", "mean_fit_time", *OF_NETWORKS):
+        assert_array_equal(np.isnan(r[name]), [False, True], err_msg=name)
+    assert r["error"][1] == "fold 3 of 3: RuntimeError: not these thirty"
 
 
 def test_without_its_reference_nothing_is_tested() -> None:
@@ -402,11 +434,15 @@ def test_the_frame_has_all_figures(found: Comparison) -> None:
 # -- where it runs
 
 
+@pytest.mark.slow
 def test_in_worker_processes_the_figures_are_the_same() -> None:
-    grid = {"learning_rate": RATES}
-    here = compare(PIPELINE, X, y, {"nnclassifier__learning_rate": RATES}, cv=2).results_
-    with lockstep(backend="loky", n_jobs=2):
-        there = compare(PIPELINE, X, y, {"nnclassifier__learning_rate": grid["learning_rate"]}, cv=2).results_
+    grid = {"nnclassifier__learning_rate": RATES}
+    here = compare(PIPELINE, X, y, grid, cv=2).results_
+    try:
+        with lockstep(backend="loky", n_jobs=2):
+            there = compare(PIPELINE, X, y, grid, cv=2).results_
+    finally:
+        loky.get_reusable_executor().shutdown(wait=True, kill_workers=True)
     for name in ("mean_test_score", "mean_train_score", *OF_NETWORKS):
         assert_array_equal(here[name], there[name])
 
