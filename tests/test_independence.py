@@ -27,7 +27,17 @@ OPTIMIZERS = {name: optimizers.REGISTRY[name] for name in optimizers.names()} | 
     "rmsprop_centered": partial(optimizers.RMSprop, centered=True, momentum=0.9),
 }
 PENALTIES = {name: regularization.REGISTRY[name] for name in regularization.names()} | {
-    "sum": lambda: regularization.L1() + regularization.L2()
+    "sum": lambda: regularization.L1() + regularization.L2(),
+    "sum_of_three": lambda: regularization.GroupLasso() + regularization.DropConnect() + regularization.MaxNorm(),
+    "sum_of_noise": lambda: (
+        regularization.InputNoise() + regularization.WeightNoise(relative=True) + regularization.GradientNoise()
+    ),
+    "sum_of_matrices": lambda: (
+        regularization.SpectralNorm()
+        + regularization.Orthogonality()
+        + regularization.GroupLasso(groups="units")
+        + regularization.GradientCentralization()
+    ),
 }
 AVERAGING = {name for name, make in OPTIMIZERS.items() if make().averages}
 INITIALIZERS = sorted(set(initializers.names()) - {"zeros", "constant"})
@@ -46,6 +56,11 @@ NUMBERS = {
     "delta": (0.5, 2.0),
     "decay": (0.5, 0.99),
     "start": (0.1, 0.9),
+    "limit": (0.3, 3.0),
+    "std": (0.01, 0.3),
+    "rate": (0.05, 0.5),
+    "eta": (1e-3, 0.1),
+    "gamma": (0.1, 1.0),
 }
 
 
@@ -259,9 +274,11 @@ def test_every_loss(task):
             assert_independent(draw_jobs(400, 3, **fixed))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", PENALTIES)
-def test_every_penalty(name):
-    assert_independent(draw_jobs(500, 3, penalty=name, clips=True))
+def test_every_penalty(name, dtype):
+    for seed in range(500, 504):
+        assert_independent(draw_jobs(seed, 3, penalty=name, clips=True, dtype=DTYPES[dtype]))
 
 
 @pytest.mark.parametrize("normalization", [None, "batch"])
