@@ -26,7 +26,7 @@ WRONG = {
     "dropout": [1.0, -0.1, (0.1, 0.2), (1.5,), "0.1", None],
     "initializer": [3, None],
     "optimizer": [3, None, optimizers.Adam, "gradient free"],
-    "learning_rate": [0, -1.0, "fast"],
+    "learning_rate": [0, -1.0, "fast", "atuo"],
     "weight_decay": [-1.0, "some"],
     "schedule": [3, None],
     "warmup": [1.0, -0.5, None],
@@ -42,6 +42,7 @@ WRONG = {
     "n_iter_no_change": [0, 1.5],
     "tol": [-1.0, None],
     "n_members": [0, 1.5, None],
+    "n_restarts": [0, 1.5, None],
     "preprocessing": ["scale", True],
     "categorical_features": ["all of them", 3],
     "class_weight": ["even", 3],
@@ -59,6 +60,7 @@ MISTYPED = {
     "normalization": ("bach", "batch"),
     "initializer": ("kaimin_uniform", "kaiming_uniform"),
     "optimizer": ("AdamW ", "adamw"),
+    "learning_rate": ("atuo", "auto"),
     "schedule": ("cosin", "cosine"),
     "batch_size": ("atuo", "auto"),
     "loss": ("cros_entropy", "cross_entropy"),
@@ -73,8 +75,8 @@ MISTYPED = {
     "precision": ("flaot32", "float32"),
 }
 TAKES_NO_NAME = {
-    "hidden_layer_sizes", "dropout", "learning_rate", "weight_decay", "warmup", "max_epochs",
-    "gradient_clipping", "validation_fraction", "n_iter_no_change", "tol", "n_members", "random_state",
+    "hidden_layer_sizes", "dropout", "weight_decay", "warmup", "max_epochs",
+    "gradient_clipping", "validation_fraction", "n_iter_no_change", "tol", "n_members", "n_restarts", "random_state",
     "warm_start", "callbacks", "verbose",
 }  # fmt: skip
 PARAMETERS = {make: list(inspect.signature(make).parameters) for make in (NNClassifier, NNRegressor)}

@@ -43,11 +43,13 @@ from sknnopt.estimators._parameters import (
     with_hint,
 )
 from sknnopt.estimators._preparation import PRECISIONS, PreparingEstimator
+from sknnopt.estimators._range_test import AutoRateMixin
+from sknnopt.estimators._restarts import best_restarts, restart_seeds
 from sknnopt.estimators._scoring import epoch_scorer
 from sknnopt.nn import CustomNetwork, Network, predict_scores
 
 
-class NetworkEstimator(FittedMixin, PreparingEstimator):
+class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
     """Base of :class:`~sknnopt.NNClassifier` and :class:`~sknnopt.NNRegressor`."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]]
@@ -162,7 +164,9 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
         With `history` this is ``partial_fit``: schedules go on and the history is added to.
         """
         count = len(members(self.module_)) if again else self.n_members
-        seeds = np.random.SeedSequence(self._seed).spawn(count)
+        starts = 1 if again or history is not None else self.n_restarts
+        own = np.random.SeedSequence(self._seed).spawn(count)
+        seeds = [seed for seeds in restart_seeds(self._seed, own, starts) for seed in seeds]
         networks = [self._network(k, seed, prepared, again=again) for k, seed in enumerate(seeds)]
         dtype = PRECISIONS[self.precision].tensor
         progress = self._continuation(networks, dtype, anew=history is None) if again else [None] * len(networks)
@@ -183,15 +187,20 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
                 validation=self._validation(prepared),
                 progress=progress[k],
                 keep_progress=keep,
-                observer=self._observer(prepared, k),
+                observer=self._observer(prepared, k, starts),
             )
             for k, (network, seed) in enumerate(zip(networks, seeds, strict=True))
         ]
+        jobs = self._with_learning_rate(jobs, again=again)
         results = train(jobs)
+        if not again:
+            kept, scores = best_restarts(results, starts)
+            jobs, results = [jobs[i] for i in kept], [results[i] for i in kept]
+            self.restart_scores_ = scores[0] if count == 1 else scores
         self._warn_of_divergence(results)
         self._keep(jobs, results, keep=keep, history=history or [])
 
-    def _observer(self, prepared: Prepared, k: int) -> Observer | None:
+    def _observer(self, prepared: Prepared, k: int, starts: int) -> Observer | None:
         observer: Observer | None = None
         if self.callbacks:
             make = partial(make_net, loss=self.loss_, n_classes=self._n_classes(), callbacks=self.callbacks)
@@ -199,8 +208,9 @@ class NetworkEstimator(FittedMixin, PreparingEstimator):
                 make, prepared.table, prepared.rows, prepared.held_out, prepared.held_out_rows, quiet=not self.verbose
             )
         if self.verbose:
-            member = f"member {k + 1}/{self.n_members}  " if self.n_members > 1 else ""
-            observer = Printer(self.max_epochs, observer, prefix=member)
+            member = f"member {k // starts + 1}/{self.n_members}  " if self.n_members > 1 else ""
+            restart = f"restart {k % starts + 1}/{starts}  " if starts > 1 else ""
+            observer = Printer(self.max_epochs, observer, prefix=member + restart)
         return observer
 
     def _shallow(self) -> dict[str, Any]:

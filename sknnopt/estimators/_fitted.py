@@ -46,7 +46,7 @@ class FittedMixin:
     def _keep(self, jobs: Sequence[Job], results: Sequence[Result], *, keep: bool, history: list[Any]) -> None:
         """Set the fitted attributes."""
         survivors = [(job, result) for job, result in zip(jobs, results, strict=True) if result.best_epoch >= 0]
-        modules = [_module(job, result) for job, result in survivors]
+        modules = [fitted_module(job, result) for job, result in survivors]
         module = modules[0] if len(modules) == 1 else MemberAverage(modules, self.loss_.link)
         self.module_: nn.Module = module.eval()
         self.history_ = history + _mean_history([result.history for _, result in survivors])
@@ -185,7 +185,7 @@ def _progress_of(network: Network, module: nn.Module, dtype: torch.dtype) -> Pro
     return Progress(parameters=flat[0], buffers=flat[1])
 
 
-def _module(job: Job, result: Result) -> nn.Module:
+def fitted_module(job: Job, result: Result) -> nn.Module:
     """Return a plain module with the member's weights, on the CPU."""
     module = job.network.module()
     parameters = job.network.layout.single(result.parameters)

@@ -11,11 +11,9 @@ from sknnopt import activations, averaging, initializers, losses, optimizers, re
 from sknnopt._choices import Choice, resolve, suggestion
 from sknnopt._compat import Interval, InvalidParameterError, StrOptions
 from sknnopt.engine import Techniques
+from sknnopt.estimators._batch_size import auto_batch_size
 from sknnopt.estimators._scoring import as_scorer
 from sknnopt.nn import MLP, CustomNetwork, Module, Network, ResNet, StackedNetwork, padded
-
-AUTO_BATCH_SIZE = 128
-"""Rows a batch under ``batch_size="auto"``."""
 
 DEVICES = ("cpu", "cuda", "mps")
 """Kinds of device to train on."""
@@ -40,7 +38,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "dropout": [_fraction, "array-like", schedules.Scheduled],
     "initializer": [str, initializers.Initializer, callable],
     "optimizer": [str, optimizers.Optimizer],
-    "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+    "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"}), None],
     "weight_decay": [Interval(Real, 0, None, closed="left"), schedules.Scheduled, None],
     "schedule": [str, schedules.Schedule, callable],
     "warmup": [_fraction],
@@ -57,6 +55,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_iter_no_change": [_count],
     "tol": [Interval(Real, 0, None, closed="left")],
     "n_members": [_count],
+    "n_restarts": [_count],
     "preprocessing": [StrOptions({"auto"}), None],
     "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     "device": [str, torch.device, list, tuple],
@@ -261,12 +260,12 @@ def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Ne
     if penalty is not None:
         layers = sum(block.is_weight for block in network.layout.blocks.values())
         penalty.check_layers(layers, residuals=isinstance(network, ResNet))
-    batch = AUTO_BATCH_SIZE if params["batch_size"] == "auto" else int(params["batch_size"])
+    batch = auto_batch_size(n_rows) if params["batch_size"] == "auto" else int(params["batch_size"])
     initializer = None if params["initializer"] == "auto" and not stacked else params["initializer"]
     return Techniques(
         loss=loss,
         optimizer=optimizer,
-        learning_rate=float(optimizer.default_learning_rate if rate is None else rate),
+        learning_rate=float(rate if isinstance(rate, Real) else optimizer.default_learning_rate),
         weight_decay=float(optimizer.default_weight_decay if decay is None else decay),
         schedule=schedules.get(params["schedule"]),
         warmup=float(params["warmup"]),

@@ -63,7 +63,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         dropout: float | Sequence[float] | Scheduled = 0.2,
         initializer: str | Initializer | Callable[..., Any] = "auto",
         optimizer: str | Optimizer = "adamw",
-        learning_rate: float | None = None,
+        learning_rate: float | str | None = None,
         weight_decay: float | Scheduled | None = None,
         schedule: str | Schedule | Callable[..., Any] = "cosine",
         warmup: float = 0.0,
@@ -81,6 +81,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         n_members: int = 1,
+        n_restarts: int = 1,
         preprocessing: str | None = "auto",
         categorical_features: Any = "from_dtype",
         class_weight: Mapping[Any, float] | list[Mapping[Any, float]] | str | None = None,
@@ -116,6 +117,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.n_members = n_members
+        self.n_restarts = n_restarts
         self.preprocessing = preprocessing
         self.categorical_features = categorical_features
         self.class_weight = class_weight

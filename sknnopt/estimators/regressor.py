@@ -66,7 +66,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         dropout: float | Sequence[float] | Scheduled = 0.1,
         initializer: str | Initializer | Callable[..., Any] = "auto",
         optimizer: str | Optimizer = "adamw",
-        learning_rate: float | None = None,
+        learning_rate: float | str | None = None,
         weight_decay: float | Scheduled | None = None,
         schedule: str | Schedule | Callable[..., Any] = "cosine",
         warmup: float = 0.0,
@@ -83,6 +83,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         n_members: int = 1,
+        n_restarts: int = 1,
         preprocessing: str | None = "auto",
         categorical_features: Any = "from_dtype",
         device: str | torch.device | Sequence[str | torch.device] = "auto",
@@ -116,6 +117,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.n_members = n_members
+        self.n_restarts = n_restarts
         self.preprocessing = preprocessing
         self.categorical_features = categorical_features
         self.device = device

@@ -1,0 +1,186 @@
+"""The learning rate that a range test chooses."""
+
+import copy
+import math
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sknnopt.engine import Job, Result, train
+from sknnopt.estimators._data import split_rows
+from sknnopt.estimators._fitted import fitted_module
+from sknnopt.nn import padded, predict_scores
+
+FACTORS = np.logspace(-2.5, 2.0, 13)
+"""Learning rates that a range test tries, as multiples of the optimizer's default."""
+
+COST = 0.6
+"""What the probes of a range test cost together, in rows trained on, as a share of the fit."""
+
+MOST_STEPS = 1000
+"""Steps that a probe is given at most, about."""
+
+FEWEST_ROWS = 150
+"""Rows that a probe trains on at least, where there are so many."""
+
+MOST_JUDGED = 4000
+"""Rows that probes are judged by at most."""
+
+RANGE_TEST = 2
+"""Word of the seeds of range tests, which keeps their streams apart from those of members and of restarts."""
+
+
+class Plan(NamedTuple):
+    """How probes train: on how many rows, and for how many epochs."""
+
+    rows: int
+    epochs: int
+
+
+def plan_of(n_rows: int, batch_size: int, epochs: int) -> Plan:
+    """Return how probes train for a fit on `n_rows` for `epochs`.
+
+    A share q of the rows is trained on for a share sqrt(q) of the epochs. Where overfitting limits the learning rate
+    the two changes make up for each other: fewer rows want a lower rate, fewer epochs a higher one. Where stability
+    limits it, neither matters. So what is best for a probe is best for the fit.
+
+    Examples
+    --------
+    >>> plan_of(10_000, 128, 100)
+    Plan(rows=1357, epochs=37)
+    """
+    steps = epochs * n_rows / batch_size
+    share = min(COST / len(FACTORS), MOST_STEPS / steps) ** (2 / 3)
+    rows = int(min(0.8 * n_rows, max(FEWEST_ROWS, share * n_rows)))
+    return Plan(max(1, rows), max(1, round(math.sqrt(rows / n_rows) * epochs)))
+
+
+class RangeTest(NamedTuple):
+    """The rate that was chosen; the rates tried, each one's loss on each judged row (P, rows), the rows' weights."""
+
+    learning_rate: float
+    rates: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    plan: Plan
+
+
+def range_test(job: Job, seed: int) -> RangeTest:
+    """Train probes of a job at several learning rates, and choose by their loss on rows of its own they did not see.
+
+    Parameters
+    ----------
+    job : Job
+        What is to be trained; its learning rate does not matter.
+    seed : int
+    """
+    plan = plan_of(len(job.rows), job.techniques.batch_size, job.techniques.max_epochs)
+    trained, judged = _split(job, plan.rows, seed)
+    rates = job.techniques.optimizer.default_learning_rate * FACTORS
+    probes = [_probe(job, float(rate), trained, judged, plan.epochs, seed) for rate in rates]
+    results = train(probes)
+    losses = np.array([_losses(*pair, judged) for pair in zip(probes, results, strict=True)])
+    weight = np.ones(len(judged)) if job.table.weight is None else job.table.weight[judged].double().numpy()
+    return RangeTest(best_rate(rates, losses, weight), rates, losses, weight, plan)
+
+
+def _split(job: Job, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows of a job to train on and to judge by, the same ones if there are hardly any."""
+    n, target = len(job.rows), job.table.target
+    if n < 10:
+        return job.rows, job.rows
+    labels = target.numpy()[job.rows] if target.ndim == 1 else None
+    trained, rest = split_rows(n, labels, 1 - count / n, seed)
+    if len(rest) > MOST_JUDGED:
+        rest = np.random.RandomState(seed).permutation(rest)[:MOST_JUDGED]
+    return job.rows[trained], job.rows[rest]
+
+
+def _probe(job: Job, rate: float, trained: NDArray[np.int64], judged: NDArray[np.int64], epochs: int, seed: int) -> Job:
+    techniques, network = job.techniques, job.network
+    fullest = padded(len(trained)) if network.stackable else len(trained)
+    validation = job.validation
+    if validation is not None:
+        own = judged[: len(trained)]
+        validation = replace(validation, table=job.table, rows=own, score=None) if validation.stop else None
+    return replace(
+        job,
+        network=network if network.stackable else copy.deepcopy(network),
+        rows=trained,
+        techniques=replace(
+            techniques, learning_rate=rate, max_epochs=epochs, batch_size=min(techniques.batch_size, fullest)
+        ),
+        seed=np.random.SeedSequence((seed, RANGE_TEST)),
+        epochs=epochs,
+        validation=validation,
+        progress=None if job.progress is None else replace(job.progress, epochs=0, random=None, schedule_state=None),
+        keep_progress=False,
+        observer=None,
+    )
+
+
+def _losses(job: Job, result: Result, judged: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the loss of each judged row, infinite if the probe has diverged."""
+    if result.diverged is not None or result.best_epoch < 0:
+        return np.full(len(judged), np.inf)
+    inputs = job.table.inputs[judged]
+    scores = predict_scores(fitted_module(job, result).eval(), inputs.numpy() if isinstance(inputs, Tensor) else inputs)
+    target = job.table.target[torch.from_numpy(judged)]
+    target = target if target.ndim == 1 else target.T
+    values = job.techniques.loss(torch.from_numpy(scores.T).unsqueeze(0), target.unsqueeze(0))[0]
+    out: NDArray[np.float64] = values.detach().double().numpy()
+    return out if np.isfinite(out).all() else np.full(len(judged), np.inf)
+
+
+def best_rate(rates: NDArray[np.float64], losses: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+    """Return the middle, on a logarithmic scale, of the rates about as good as the best."""
+    finite = np.flatnonzero(np.isfinite(losses).all(1))
+    if len(finite) == 0:
+        return float(rates[0])
+    means = np.full(len(rates), np.inf)
+    means[finite] = losses[finite] @ weight / weight.sum()
+    best = int(means.argmin())
+    good = []
+    for k in finite:
+        difference = losses[k] - losses[best]
+        error = math.sqrt(weight**2 @ (difference - difference.mean()) ** 2) / weight.sum()
+        good.append(means[k] - means[best] <= error)
+    run = finite[np.array(good)]
+    return float(np.exp(np.log(rates[run]).mean()))
+
+
+class AutoRateMixin:
+    """Gives an estimator's jobs the learning rate that a range test has chosen."""
+
+    learning_rate: float | str | None
+    verbose: int
+    _seed: int
+    _optimizer_structure: tuple[Any, ...]
+
+    def _with_learning_rate(self, jobs: list[Job], *, again: bool) -> list[Job]:
+        """Return the jobs with their learning rate, and set what the user may read of it.
+
+        All have the first one's; where training goes on it is the one chosen at first, unless the optimizer is another.
+        """
+        first = jobs[0].techniques
+        if self.learning_rate != "auto":
+            self.__dict__.pop("learning_rate_test_", None)
+            self.learning_rate_ = first.learning_rate
+            return jobs
+        same = again and first.optimizer.structure() == self._optimizer_structure
+        if not (same and hasattr(self, "learning_rate_test_")):
+            test = range_test(jobs[0], self._seed)
+            self.learning_rate_ = test.learning_rate
+            self.learning_rate_test_ = {
+                "learning_rate": test.rates,
+                "loss": np.average(test.losses, axis=1, weights=test.weight),
+                "epochs": test.plan.epochs,
+                "n_samples": test.plan.rows,
+            }
+            if self.verbose:
+                print(f"learning_rate {self.learning_rate_:.3g} of {len(test.rates)} tried")  # noqa: T201
+        return [replace(job, techniques=replace(job.techniques, learning_rate=self.learning_rate_)) for job in jobs]

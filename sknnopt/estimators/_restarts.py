@@ -1,0 +1,54 @@
+"""Several starts for each member, of which the best is kept: an answer to local minima."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sknnopt.engine import Result
+
+RESTARTS = 1
+"""Word of the seeds of restarts, which keeps their streams apart from those of members and of range tests."""
+
+
+def restart_seeds(seed: int, members: Sequence[np.random.SeedSequence], n: int) -> list[list[np.random.SeedSequence]]:
+    """Return the n seeds of each member; the first is the member's own, so that one restart changes nothing.
+
+    Examples
+    --------
+    >>> members = np.random.SeedSequence(0).spawn(2)
+    >>> seeds = restart_seeds(0, members, 3)
+    >>> [own[0] is member for own, member in zip(seeds, members)]
+    [True, True]
+    """
+    return [
+        [own, *(np.random.SeedSequence((seed, RESTARTS, k, r)) for r in range(1, n))] for k, own in enumerate(members)
+    ]
+
+
+def restart_score(result: Result) -> float:
+    """Return what a trained member is judged by, the larger the better; minus infinity if it diverged at once.
+
+    That is the score of the withheld rows at the epoch whose weights it has, or minus their loss, or minus the training
+    loss where none are withheld.
+    """
+    if result.best_epoch < 0:
+        return -math.inf
+    record = result.history[result.best_epoch]
+    score = record.get("valid_score", -record.get("valid_loss", record["train_loss"]))
+    return -math.inf if math.isnan(score) else float(score)
+
+
+def best_restarts(results: Sequence[Result], n: int) -> tuple[list[int], NDArray[np.float64]]:
+    """Return the index of each member's best result, the first of equals, and all scores (members, n).
+
+    Parameters
+    ----------
+    results : sequence of Result
+        Those of a member lie next to each other.
+    n : int
+        Restarts of a member.
+    """
+    scores = np.array([restart_score(result) for result in results]).reshape(-1, n)
+    return [k * n + int(best) for k, best in enumerate(scores.argmax(1))], scores
