@@ -8,8 +8,9 @@ from weakref import WeakKeyDictionary
 
 from joblib.parallel import FallbackToBackend
 from sklearn import config_context
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, _clone_parametrized
 from sklearn.utils._param_validation import (
+    HasMethods,
     Interval,
     InvalidParameterError,
     StrOptions,
@@ -22,11 +23,13 @@ from sklearn.utils.validation import _check_feature_names_in, _check_sample_weig
 __all__ = [
     "Estimator",
     "FallbackToBackend",
+    "HasMethods",
     "Interval",
     "InvalidParameterError",
     "StrOptions",
     "_check_feature_names_in",
     "_check_sample_weight",
+    "_clone_parametrized",
     "asked_by_ensemble",
     "in_this_process",
 ]

@@ -1,6 +1,6 @@
 """What the engine asks of a network."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -20,6 +20,15 @@ class BoundNetwork(Protocol):
 
     def backward(self, gradient: Rows) -> None:
         """Write the gradients of all parameters, given that of the scores."""
+
+    def hold(self, names: Sequence[Collection[str]]) -> None:
+        """Let each member's normalisation layers work by their running statistics, and these stay as they are.
+
+        Parameters
+        ----------
+        names : sequence of K collections of str
+            Those of the buffers to keep.
+        """
 
     def sync(self) -> None:
         """Bring the flat buffers up to date with what the network keeps elsewhere."""

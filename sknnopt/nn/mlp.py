@@ -1,7 +1,7 @@
 """The multilayer perceptron, K at once."""
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -192,6 +192,14 @@ class StackedMLP:
         """Write the gradients of all parameters."""
         for layer in self._reversed:
             gradient = layer.backward(gradient)
+
+    def hold(self, names: Sequence[Collection[str]]) -> None:
+        """Let each member keep the running statistics of these names, and be normalised by them."""
+        for layer in self._layers:
+            if isinstance(layer, BatchNorm):
+                held = [f"{layer.name}.running_mean" in own for own in names]
+                if any(held):
+                    layer.hold(held)
 
     def sync(self) -> None:
         """Nothing to do: the running statistics live in the flat buffers."""
