@@ -41,16 +41,17 @@ def check_source(value: Any, estimator: Any) -> None:
     if not isinstance(source, FittedMixin):
         why = "has no network of this package"
     elif source is estimator:
-        why = "is the estimator itself; warm_start=True goes on from its own weights"
+        why = "warm_start=True goes on from"
     elif not hasattr(source, "module_"):
         why = (
             "is not fitted. clone, and searches with the values of their grids, take the fit away; "
             "sklearn.frozen.FrozenEstimator around the fitted estimator keeps it"
         )
     if why:
+        got = "itself" if source is estimator else repr(value)
         raise InvalidParameterError(
             "The 'initial_weights' parameter must be a fitted NNClassifier or NNRegressor, a Pipeline or search of "
-            f"one, an nn.Module or a state dict. Got {value!r} instead, which {why}."
+            f"one, an nn.Module or a state dict. Got {got} instead, which {why}."
         )
 
 
