@@ -8,9 +8,10 @@ from weakref import WeakKeyDictionary
 
 from joblib.parallel import FallbackToBackend
 from sklearn import config_context
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, _clone_parametrized
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import (
+    HasMethods,
     Interval,
     InvalidParameterError,
     StrOptions,
@@ -24,12 +25,14 @@ from sklearn.utils.validation import _check_feature_names_in, _check_method_para
 __all__ = [
     "Estimator",
     "FallbackToBackend",
+    "HasMethods",
     "Interval",
     "InvalidParameterError",
     "StrOptions",
     "_check_feature_names_in",
     "_check_method_params",
     "_check_sample_weight",
+    "_clone_parametrized",
     "_safe_split",
     "asked_by_ensemble",
     "check_matplotlib_support",

@@ -33,6 +33,9 @@ WRONG = {
     "batch_size": [0, 2.5, None, "full"],
     "max_epochs": [0, 2.5, None],
     "gradient_clipping": [0, -1.0],
+    "initial_weights": [3, "the last ones"],
+    "frozen_layers": [-1, 1.5, 2, ["dense_0", 3], "layer", "*", ["dense_0", "output"]],
+    "layer_rates": [0.0, 1.5, "slow", {"dense_0": -1.0}, {"dense_0": "slow"}, {3: 1.0}, {"*": 0.0}],
     "loss": [3, None],
     "regularization": [3, 0.1],
     "label_smoothing": [1.0, -0.1, None],
@@ -63,6 +66,7 @@ MISTYPED = {
     "learning_rate": ("atuo", "auto"),
     "schedule": ("cosin", "cosine"),
     "batch_size": ("atuo", "auto"),
+    "frozen_layers": ("dens_0", "dense_0"),
     "loss": ("cros_entropy", "cross_entropy"),
     "label_smoothing": ("atuo", "auto"),
     "regularization": ("elasticnet", "elastic_net"),
@@ -77,7 +81,7 @@ MISTYPED = {
 TAKES_NO_NAME = {
     "hidden_layer_sizes", "dropout", "weight_decay", "warmup", "max_epochs",
     "gradient_clipping", "validation_fraction", "n_iter_no_change", "tol", "n_members", "n_restarts", "random_state",
-    "warm_start", "callbacks", "verbose",
+    "warm_start", "callbacks", "verbose", "initial_weights", "layer_rates",
 }  # fmt: skip
 PARAMETERS = {make: list(inspect.signature(make).parameters) for make in (NNClassifier, NNRegressor)}
 

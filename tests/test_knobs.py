@@ -160,6 +160,30 @@ def mixup(fit: Fit) -> None:
     assert fit(mixup=2.0, **settings).loss_curve_[-1] > fit(**settings).loss_curve_[-1]
 
 
+def initial_weights(fit: Fit) -> None:
+    source = fit()
+    still = fit(**STANDS_STILL, initial_weights=source, random_state=1)
+    assert_allclose(weights(still), weights(source), atol=1e-9)
+    assert not torch.equal(weights(fit(**STANDS_STILL, random_state=1)), weights(source))
+
+
+def frozen_layers(fit: Fit) -> None:
+    start = fit(**STANDS_STILL, hidden_layer_sizes=(8, 4)).module_.state_dict()
+    after = fit(hidden_layer_sizes=(8, 4), frozen_layers=1).module_.state_dict()
+    moved = {name for name, value in after.items() if (value - start[name]).abs().max() > 1e-9}
+    assert moved == {"dense_1.weight", "dense_1.bias", "output.weight", "output.bias"}
+
+
+def layer_rates(fit: Fit) -> None:
+    start, plain, slower = (
+        fit(**{**ONE_STEP, **more}).module_.state_dict()
+        for more in ({"learning_rate": 1e-12}, {}, {"layer_rates": {"dense_0": 0.25}})
+    )
+    for name, value in plain.items():
+        step = 0.25 if name.startswith("dense_0") else 1.0
+        assert_allclose(slower[name] - start[name], step * (value - start[name]), atol=1e-7)
+
+
 def loss(fit: Fit) -> None:
     own = fit(**STANDS_STILL)
 

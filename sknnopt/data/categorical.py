@@ -76,6 +76,10 @@ class Levels:
         places = [self._position.get(level, self._unknown) for level in levels]
         return np.asarray(np.array([*places, self._missing], dtype=np.int8)[codes])
 
+    def position(self, level: Hashable) -> int:
+        """The encoding's column of one level, NaN being a missing one; -1 where all are 0."""
+        return self._missing if level != level else self._position.get(level, self._unknown)
+
     def names(self, name: str) -> list[str]:
         """Names of the encoding's columns, as OneHotEncoder gives them."""
         suffixes = [*self.frequent, "infrequent_sklearn"] if len(self.infrequent) else self.frequent

@@ -36,6 +36,8 @@ class Encoding:
         What is subtracted from the numbers, and what the difference is multiplied by; `learn` sets them.
     marked : ndarray of int
         Places, among the numbers, of those whose missing values are marked.
+    starts : list of int
+        The first column of each categorical one.
     width : int
         Number of columns.
 
@@ -54,7 +56,7 @@ class Encoding:
         self.marked = np.flatnonzero(missing)
         self.levels, self.dtype, self.clip = levels, np.dtype(dtype), clip
         widths = [len(missing) + len(self.marked), *(one.width for one in levels)]
-        *self._starts, self.width = np.cumsum(widths).tolist()
+        *self.starts, self.width = np.cumsum(widths).tolist()
 
     def learn(self, place: int, statistics: Statistics) -> None:
         """Set centre and factor of one column of numbers."""
@@ -100,7 +102,7 @@ class Encoding:
         """Write the categorical columns, given as `Levels.positions` gives them."""
         if not self.levels:
             return
-        out[:, self._starts[0] :] = 0
-        for start, places in zip(self._starts, positions, strict=True):
+        out[:, self.starts[0] :] = 0
+        for start, places in zip(self.starts, positions, strict=True):
             rows = np.flatnonzero(places >= 0)
             out[rows, places[rows] + np.intp(start)] = 1

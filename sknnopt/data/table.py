@@ -155,6 +155,12 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
         pairs = zip(names[self.categorical_columns_], self._encoding.levels, strict=True)
         return np.array(numeric + marks + [one for name, levels in pairs for one in levels.names(name)], object)
 
+    @property
+    def encoding(self) -> Encoding:
+        """The columns of the encoding, as fitted."""
+        check_is_fitted(self)
+        return self._encoding
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True

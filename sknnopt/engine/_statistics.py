@@ -15,7 +15,8 @@ BatchNorm = nn.modules.batchnorm._BatchNorm
 def fresh_statistics(job: Job, parameters: Tensor, buffers: Tensor) -> Tensor:
     """Return the buffers (Q,) that belong to these parameters (P,): means over all training rows of the job.
 
-    They are equal averages of the statistics of batches of 512 rows. Buffers of other layers stay.
+    They are equal averages of the statistics of batches of 512 rows. Buffers of other layers stay, and those of frozen
+    ones.
 
     Parameters
     ----------
@@ -30,7 +31,12 @@ def fresh_statistics(job: Job, parameters: Tensor, buffers: Tensor) -> Tensor:
     module = job.network.module()
     load_member(module, job.network.layout.single(parameters), job.network.buffers.single(out))
     module = module.to(device=parameters.device, dtype=parameters.dtype)
-    normalizations = [layer for layer in module.modules() if isinstance(layer, BatchNorm) and layer.track_running_stats]
+    held = {name.rpartition(".")[0] for name in job.techniques.held(job.network.buffers)}
+    normalizations = [
+        layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, BatchNorm) and layer.track_running_stats and name not in held
+    ]
     if not normalizations or len(job.rows) < 2:
         return out
     module.eval()

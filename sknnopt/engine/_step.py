@@ -59,6 +59,9 @@ class Step:
             self._parameters, self._gradients, cohort.tensors.buffers[:members], space,
             dropout=[j.techniques.dropout for j in jobs], random=randoms, depth_rates=_depth_rates(jobs),
         )  # fmt: skip
+        held = [j.techniques.held(j.network.buffers) for j in jobs]
+        if any(held):
+            self._network.hold(held)
         self._score_gradient = space.features("score_gradient", job.network.n_outputs)
         self._losses = space.flat("losses", rows)[:, :rows]
         everyone = members == len(cohort.members)

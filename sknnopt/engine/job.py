@@ -12,7 +12,7 @@ from sknnopt.averaging import Averaging
 from sknnopt.data.batches import Table
 from sknnopt.initializers import Initializer
 from sknnopt.losses import Loss
-from sknnopt.nn import Network
+from sknnopt.nn import Layout, Network
 from sknnopt.optimizers import Optimizer
 from sknnopt.regularization import Regularizer
 from sknnopt.schedules import Schedule
@@ -24,7 +24,8 @@ class Techniques:
 
     ``learning_rate`` and ``weight_decay`` are numbers; ``gradient_clipping`` is the largest norm or None; ``dropout``
     has one rate a hidden layer. ``weight_decay`` and ``dropout`` may have schedules of their own. ``mixup`` is its
-    alpha, 0 for none; ``layer_rates`` has factors of the learning rate by the parameter's name, those of 1 left out.
+    alpha, 0 for none; ``layer_rates`` has factors of the learning rate by the parameter's name, those of 1 left out;
+    a buffer's name of factor 0 means that these statistics are kept and normalised by.
     """
 
     loss: Loss
@@ -45,6 +46,10 @@ class Techniques:
     dropout_schedule: Schedule | None = None
     mixup: float = 0.0
     layer_rates: tuple[tuple[str, float], ...] = ()
+
+    def held(self, buffers: Layout) -> set[str]:
+        """Return the names of the statistics that stay as they are: those of factor 0."""
+        return {name for name, factor in self.layer_rates if factor == 0 and name in buffers.blocks}
 
 
 @dataclass(frozen=True)

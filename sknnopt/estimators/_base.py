@@ -1,7 +1,7 @@
 """What both estimators share: from ``fit`` to the engine and back."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from sknnopt._compat import InvalidParameterError
+from sknnopt._compat import InvalidParameterError, _clone_parametrized
 from sknnopt._random import forked_torch_random
 from sknnopt._threads import single_thread
 from sknnopt.data.reading import is_plain
@@ -20,6 +20,7 @@ from sknnopt.engine import (
     Job,
     Observer,
     Printer,
+    Progress,
     SkorchObserver,
     Validation,
     check_callbacks,
@@ -33,6 +34,7 @@ from sknnopt.estimators._data import (
     encode,
 )
 from sknnopt.estimators._fitted import FittedMixin, members
+from sknnopt.estimators._layer_choice import check_layer_choice
 from sknnopt.estimators._parameters import (
     as_object,
     auto_device,
@@ -46,6 +48,7 @@ from sknnopt.estimators._preparation import PRECISIONS, PreparingEstimator
 from sknnopt.estimators._range_test import AutoRateMixin
 from sknnopt.estimators._restarts import best_restarts, restart_seeds
 from sknnopt.estimators._scoring import epoch_scorer
+from sknnopt.estimators._transfer import check_source, starting_points
 from sknnopt.nn import CustomNetwork, Network, predict_scores
 
 
@@ -54,6 +57,34 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]]
     module_: nn.Module
+    initial_weights: Any
+    frozen_layers: Any
+    layer_rates: Any
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, and with `deep` those of techniques; not those of what `initial_weights` come from.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+
+        Returns
+        -------
+        dict
+        """
+        params: dict[str, Any] = super().get_params(deep=False)
+        for name, value in list(params.items()) if deep else []:
+            if name != "initial_weights" and hasattr(value, "get_params") and not isinstance(value, type):
+                params |= {f"{name}__{inner}": own for inner, own in value.get_params().items()}
+        return params
+
+    def __sklearn_clone__(self) -> Self:
+        """Clone all parameters but the initial weights, which are shared: a clone of a fitted estimator has none."""
+        plain = copy.copy(self)
+        plain.initial_weights = None
+        twin: Self = _clone_parametrized(plain)
+        twin.initial_weights = self.initial_weights
+        return twin
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, also those of a technique that is given by its name.
@@ -75,6 +106,8 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         """
         super().set_params(**{name: value for name, value in params.items() if "__" not in name})
         nested = {name: value for name, value in params.items() if "__" in name}
+        if any(name.startswith("initial_weights__") for name in nested):
+            raise ValueError("What initial_weights come from is as it was fitted; its parameters cannot be set here.")
         for name in {name.partition("__")[0] for name in nested} & set(self._get_param_names()):
             setattr(self, name, as_object(name, getattr(self, name), self._tasks[0]))
         super().set_params(**nested)
@@ -90,6 +123,8 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
                 with_hint(error, self._parameter_constraints, self.get_params(deep=False))
             ) from None
         check_names(self._shallow())
+        check_source(self.initial_weights, self)
+        check_layer_choice(self.frozen_layers, self.layer_rates)
         check_callbacks(self.callbacks)
         check_precision(self.device, self.precision)
         if self.preprocessing is None and not isinstance(self.categorical_features, str | None):
@@ -169,10 +204,15 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         seeds = [seed for seeds in restart_seeds(self._seed, own, starts) for seed in seeds]
         networks = [self._network(k, seed, prepared, again=again) for k, seed in enumerate(seeds)]
         dtype = PRECISIONS[self.precision].tensor
-        progress = self._continuation(networks, dtype, anew=history is None) if again else [None] * len(networks)
         techniques = [
             resolve_techniques(self._shallow(), self.loss_, network, len(prepared.rows)) for network in networks
         ]
+        progress: Sequence[Progress | None]
+        if again:
+            progress = self._continuation(networks, dtype, anew=history is None)
+        else:
+            drawn = [one.initializer for one in techniques]
+            progress = starting_points(self, networks, drawn, seeds, prepared, dtype)
         jobs = [
             Job(
                 network=network,

@@ -50,6 +50,17 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     weight_averaging : str, Averaging or None, default=None
         Average of the weights over training, "ema" or "swa", that is judged and kept in place of the last ones; see
         :mod:`sknnopt.averaging`.
+    initial_weights : estimator, nn.Module, mapping or None, default=None
+        What training starts from in place of the initializer's draw: a fitted `NNClassifier` or `NNRegressor`, or a
+        Pipeline or search of one, whose weights are matched by column, category and class; or a module, or tensors by
+        name as in ``module_.state_dict()``, which must have the network's names and shapes. What is new starts from
+        the initializer. Clones share it. In a search's grid put it into :class:`sklearn.frozen.FrozenEstimator`.
+    frozen_layers : int, str, sequence of str or None, default=None
+        Layers that do not learn: the first so many, or names of layers or parameters as in `module_` ("dense_0",
+        "dense_*", "norm_0.weight"). Frozen normalisation works by the statistics it has, which stay.
+    layer_rates : mapping, float or None, default=None
+        Factors of the learning rate: by such names (``{"dense_*": 0.1}``; of several the last that fits counts), or
+        one number d in (0, 1], by which the layer i below the last learns at d ** i times the rate.
     loss : str, Loss or callable, default="auto"
         See :mod:`sknnopt.losses`. "auto" is {loss}.
     regularization : str, Regularizer or None, default=None

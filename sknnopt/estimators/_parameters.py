@@ -9,9 +9,10 @@ from torch import nn
 
 from sknnopt import activations, averaging, initializers, losses, optimizers, regularization, schedules
 from sknnopt._choices import Choice, resolve, suggestion
-from sknnopt._compat import Interval, InvalidParameterError, StrOptions
+from sknnopt._compat import HasMethods, Interval, InvalidParameterError, StrOptions
 from sknnopt.engine import Techniques
 from sknnopt.estimators._batch_size import auto_batch_size
+from sknnopt.estimators._layer_choice import resolve_layer_rates
 from sknnopt.estimators._scoring import as_scorer
 from sknnopt.nn import MLP, CustomNetwork, Module, Network, ResNet, StackedNetwork, padded
 
@@ -46,6 +47,9 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "max_epochs": [_count],
     "gradient_clipping": [Interval(Real, 0, None, closed="neither"), None],
     "weight_averaging": [str, averaging.Averaging, None],
+    "initial_weights": [HasMethods(["fit", "predict"]), nn.Module, Mapping, None],
+    "frozen_layers": [Interval(Integral, 0, None, closed="left"), str, list, tuple, None],
+    "layer_rates": [Interval(Real, 0, 1, closed="right"), Mapping, None],
     "loss": [str, losses.Loss, callable],
     "regularization": [str, regularization.Regularizer, None],
     "mixup": [Interval(Real, 0, None, closed="left")],
@@ -280,6 +284,7 @@ def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Ne
         decay_schedule=curve_of(params["weight_decay"]),
         dropout_schedule=curve_of(params["dropout"]),
         mixup=float(params["mixup"]),
+        layer_rates=resolve_layer_rates(params["frozen_layers"], params["layer_rates"], network, optimizer),
     )
 
 

@@ -71,6 +71,9 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         max_epochs: int = 100,
         gradient_clipping: float | None = 1.0,
         weight_averaging: str | Averaging | None = None,
+        initial_weights: Any = None,
+        frozen_layers: int | str | Sequence[str] | None = None,
+        layer_rates: Mapping[str, float] | float | None = None,
         loss: str | Loss | Callable[..., Any] = "auto",
         regularization: str | Regularizer | None = None,
         mixup: float = 0.0,
@@ -107,6 +110,9 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         self.max_epochs = max_epochs
         self.gradient_clipping = gradient_clipping
         self.weight_averaging = weight_averaging
+        self.initial_weights = initial_weights
+        self.frozen_layers = frozen_layers
+        self.layer_rates = layer_rates
         self.loss = loss
         self.regularization = regularization
         self.mixup = mixup

@@ -1,6 +1,6 @@
 """Regression by a neural network."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -74,6 +74,9 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         max_epochs: int = 100,
         gradient_clipping: float | None = 1.0,
         weight_averaging: str | Averaging | None = None,
+        initial_weights: Any = None,
+        frozen_layers: int | str | Sequence[str] | None = None,
+        layer_rates: Mapping[str, float] | float | None = None,
         loss: str | Loss | Callable[..., Any] = "auto",
         regularization: str | Regularizer | None = None,
         mixup: float = 0.0,
@@ -108,6 +111,9 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         self.max_epochs = max_epochs
         self.gradient_clipping = gradient_clipping
         self.weight_averaging = weight_averaging
+        self.initial_weights = initial_weights
+        self.frozen_layers = frozen_layers
+        self.layer_rates = layer_rates
         self.loss = loss
         self.regularization = regularization
         self.mixup = mixup

@@ -1,6 +1,6 @@
 """What the engine asks of a network."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -23,6 +23,15 @@ class BoundNetwork(Protocol):
 
     def set_dropout(self, rates: Sequence[Sequence[float]]) -> None:
         """Take other rates of dropout: each member's, for each hidden layer."""
+
+    def hold(self, names: Sequence[Collection[str]]) -> None:
+        """Let each member's normalisation layers work by their running statistics, and these stay as they are.
+
+        Parameters
+        ----------
+        names : sequence of K collections of str
+            Those of the buffers to keep.
+        """
 
     def sync(self) -> None:
         """Bring the flat buffers up to date with what the network keeps elsewhere."""

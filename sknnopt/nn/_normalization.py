@@ -1,6 +1,6 @@
 """Batch and layer normalisation of K networks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -48,7 +48,8 @@ class BatchNorm(_Normalization):
     """Normalise each feature over the batch; padding rows count for nothing.
 
     Running statistics ``name.running_mean`` and ``name.running_var`` follow with momentum 0.1, the variance unbiased,
-    as in :class:`torch.nn.BatchNorm1d`, and take the batch's place outside training.
+    as in :class:`torch.nn.BatchNorm1d`, and take the batch's place outside training, and in training where they are
+    held.
 
     References
     ----------
@@ -64,9 +65,15 @@ class BatchNorm(_Normalization):
         space: Workspace,
     ) -> None:
         super().__init__(name, parameters, gradients, space)
+        self.name = name
         self._mean = buffers[f"{name}.running_mean"].unsqueeze(2)
         self._variance = buffers[f"{name}.running_var"].unsqueeze(2)
         self._step = Pass(training=True)
+        self._held: Tensor | None = None
+
+    def hold(self, members: Sequence[bool]) -> None:
+        """Let some of the K members keep their running statistics, and be normalised by them in training too."""
+        self._held = torch.tensor(members, device=self._mean.device).view(-1, 1, 1)
 
     def forward(self, x: Rows, step: Pass) -> Rows:
         """Normalise by the batch's statistics in training, by the running ones otherwise."""
@@ -85,6 +92,11 @@ class BatchNorm(_Normalization):
         variance = self._work.view.sum(2, keepdim=True).div_(step.count)
         if not step.again:
             self._follow(mean, variance, step.count)
+        if self._held is not None:
+            variance = torch.where(self._held, self._variance, variance)
+            torch.sub(x.view, torch.where(self._held, self._mean, mean), out=z)
+            if step.valid is not None:
+                z.mul_(step.valid)
         self._inverse = (variance + EPSILON).sqrt_().reciprocal_()
         z.mul_(self._inverse)
         return self._scaled()
@@ -95,16 +107,23 @@ class BatchNorm(_Normalization):
             single = count < 2  # one row has no variance to follow
             mean = torch.where(single, self._mean, mean)
             unbiased = torch.where(single, self._variance, unbiased)
-        self._mean.mul_(1 - MOMENTUM).add_(mean.mul(MOMENTUM))
-        self._variance.mul_(1 - MOMENTUM).add_(unbiased.mul_(MOMENTUM))
+        for running, value in ((self._mean, mean), (self._variance, unbiased)):
+            followed = running.mul(1 - MOMENTUM).add_(value.mul(MOMENTUM))
+            running.copy_(followed if self._held is None else torch.where(self._held, running, followed))
 
     def backward(self, gradient: Rows) -> Rows:
-        """Return gamma / sigma * (g - mean(g) - z mean(g z)), written over g (padding rows of g are zero)."""
+        """Return gamma / sigma * (g - mean(g) - z mean(g z)), written over g (padding rows of g are zero).
+
+        Statistics that are held are constants: the two means are then left out.
+        """
         step, g = self._step, gradient.view
         assert step.count is not None
         self._parameter_gradients(gradient)
         mean_gz = (self._gamma_gradient.unsqueeze(2)).div(step.count)
         mean_g = (self._beta_gradient.unsqueeze(2)).div(step.count)
+        if self._held is not None:
+            mean_g.masked_fill_(self._held, 0.0)
+            mean_gz.masked_fill_(self._held, 0.0)
         torch.mul(self._z.view, mean_gz, out=self._work.view)
         g.sub_(mean_g).sub_(self._work.view)
         if step.valid is not None:

@@ -26,7 +26,8 @@ Shapes = Iterable[tuple[str, tuple[int, ...]]]
 class Binding:
     """What the layers of K members are bound to; see :meth:`~sknnopt.nn.Network.bind`.
 
-    ``dropouts`` collects the layers of dropout, with the hidden layer whose rates they take.
+    ``dropouts`` collects the layers of dropout, with the hidden layer whose rates they take, ``normalizations`` those
+    that have running statistics.
     """
 
     parameters: Mapping[str, Tensor]
@@ -37,6 +38,7 @@ class Binding:
     depth_rates: Sequence[float]
     random: Sequence[MemberRandom]
     dropouts: list[tuple[int, Dropout]] = field(default_factory=list)
+    normalizations: list[BatchNorm] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,9 @@ class NormPart(Part):
 
     def bind(self, to: Binding) -> Layer | None:
         if self.kind == "batch":
-            return BatchNorm(self.name, to.parameters, to.gradients, to.buffers, to.space)
+            layer = BatchNorm(self.name, to.parameters, to.gradients, to.buffers, to.space)
+            to.normalizations.append(layer)
+            return layer
         return None if self.kind is None else LayerNorm(self.name, to.parameters, to.gradients, to.space)
 
     def module(self) -> nn.Module | None:

@@ -1,7 +1,7 @@
 """Networks that are known by the list of their parts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 
@@ -13,6 +13,7 @@ from sknnopt.activations import Activation
 from sknnopt.initializers import Initializer
 from sknnopt.nn._elementwise import Dropout
 from sknnopt.nn._layer import Layer, Pass
+from sknnopt.nn._normalization import BatchNorm
 from sknnopt.nn._parts import Binding, Part, bound, modules
 from sknnopt.nn._workspace import Rows, Workspace
 
@@ -89,7 +90,7 @@ class StackedNetwork(ABC):
         slopes = None if gradients is None else self.layout.views(gradients)
         views, statistics = self.layout.views(parameters), self.buffers.views(buffers)
         binding = Binding(views, slopes, statistics, space, dropout, depth_rates, random)
-        return BoundStack(bound(self.parts, binding), self.n_inputs, binding.dropouts)
+        return BoundStack(bound(self.parts, binding), self.n_inputs, binding.dropouts, binding.normalizations)
 
     def module(self) -> nn.Module:
         """Return a :class:`torch.nn.Sequential` of plain modules, their parameters not yet filled."""
@@ -106,10 +107,19 @@ class BoundStack:
         F, columns of the rows that count.
     dropouts : list of (int, Dropout)
         The layers of dropout among them, with the hidden layers whose rates they take.
+    normalizations : list of BatchNorm
+        Those with running statistics.
     """
 
-    def __init__(self, layers: list[Layer], features: int, dropouts: list[tuple[int, Dropout]]) -> None:
-        self._layers, self._features, self._dropouts = layers, features, dropouts
+    def __init__(
+        self,
+        layers: list[Layer],
+        features: int,
+        dropouts: list[tuple[int, Dropout]],
+        normalizations: list[BatchNorm],
+    ) -> None:
+        self._layers, self._features = layers, features
+        self._dropouts, self._normalizations = dropouts, normalizations
         self._reversed = layers[::-1]
         self._inputs: dict[int, Rows] = {}
 
@@ -131,6 +141,13 @@ class BoundStack:
         """Take other rates of dropout: each member's, for each hidden layer."""
         for index, layer in self._dropouts:
             layer.set_rates([own[index] for own in rates])
+
+    def hold(self, names: Sequence[Collection[str]]) -> None:
+        """Let each member keep the running statistics of these names, and be normalised by them."""
+        for layer in self._normalizations:
+            held = [f"{layer.name}.running_mean" in own for own in names]
+            if any(held):
+                layer.hold(held)
 
     def sync(self) -> None:
         """Nothing to do: the running statistics live in the flat buffers."""

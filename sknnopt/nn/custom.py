@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,6 +88,13 @@ class CustomNetwork:
             for name, value in buffers.items():
                 value.copy_(statistics[name])
 
+    def load(self, values: Mapping[str, Tensor]) -> None:
+        """Copy values into the module's own parameters and buffers, also those that are not trained."""
+        own = {**dict(self._module.named_parameters(remove_duplicate=False)), **dict(self._module.named_buffers())}
+        with torch.no_grad():
+            for name, value in values.items():
+                own[name].copy_(value)
+
     def bind(
         self,
         parameters: Tensor,
@@ -141,6 +148,12 @@ class BoundModule:
         self._scores: Tensor | None = None
         self._ran = False
         self._random: Tensor | None = None
+        self._held: list[nn.Module] = []
+
+    def hold(self, names: Sequence[Collection[str]]) -> None:
+        """Let the layers of these buffers work as outside training; they are the member's only."""
+        owners = {name.rpartition(".")[0] for name in names[0]}
+        self._held = [layer for name, layer in self._module.named_modules() if name in owners]
 
     def forward(self, x: Tensor, step: Pass) -> Rows:
         """Return the module's scores as (1, O, B)."""
@@ -164,6 +177,8 @@ class BoundModule:
 
     def _forward(self, x: Tensor, step: Pass) -> Rows:
         self._module.train(step.training)
+        for layer in self._held:
+            layer.training = False
         low = torch.autocast(x.device.type, self._products, enabled=self._products is not None and step.training)
         with torch.set_grad_enabled(step.training), low:
             scores = self._checked(self._run(x[0]), len(x[0])).to(x.dtype)

@@ -1,0 +1,267 @@
+"""Weights to start from: ``initial_weights``."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from torch import Tensor, nn
+
+from sknnopt._choices import suggestion
+from sknnopt._compat import InvalidParameterError
+from sknnopt._random import MemberRandom
+from sknnopt.engine import Progress
+from sknnopt.estimators._data import Prepared
+from sknnopt.estimators._fitted import FittedMixin, members
+from sknnopt.estimators._layer_choice import primary_names
+from sknnopt.estimators._matching import OutputMap, input_map, inputs_of, output_map
+from sknnopt.initializers import Initializer
+from sknnopt.nn import MLP, CustomNetwork, Network
+
+Tensors = dict[str, Tensor]
+
+_MOST_LISTED = 6
+
+
+def check_source(value: Any, estimator: Any) -> None:
+    """Refuse initial weights that are none.
+
+    Raises
+    ------
+    InvalidParameterError
+        For an estimator that is not fitted, is not one of ours, or is `estimator` itself.
+    """
+    if value is None or isinstance(value, nn.Module | Mapping):
+        return
+    source, why = estimator_of(value), ""
+    if not isinstance(source, FittedMixin):
+        why = "has no network of this package"
+    elif source is estimator:
+        why = "warm_start=True goes on from"
+    elif not hasattr(source, "module_"):
+        why = (
+            "is not fitted. clone, and searches with the values of their grids, take the fit away; "
+            "sklearn.frozen.FrozenEstimator around the fitted estimator keeps it"
+        )
+    if why:
+        got = "itself" if source is estimator else repr(value)
+        raise InvalidParameterError(
+            "The 'initial_weights' parameter must be a fitted NNClassifier or NNRegressor, a Pipeline or search of "
+            f"one, an nn.Module or a state dict. Got {got} instead, which {why}."
+        )
+
+
+def estimator_of(value: Any) -> Any:
+    """Return the estimator inside a Pipeline, a fitted search or a FrozenEstimator."""
+    while True:
+        if isinstance(value, FrozenEstimator):
+            value = value.estimator
+        elif isinstance(value, Pipeline):
+            value = value.steps[-1][1]
+        elif hasattr(value, "best_estimator_"):
+            value = value.best_estimator_
+        else:
+            return value
+
+
+def starting_points(
+    estimator: Any,
+    networks: Sequence[Network],
+    initializers: Sequence[Initializer | None],
+    seeds: Sequence[np.random.SeedSequence],
+    prepared: Prepared,
+    dtype: torch.dtype,
+) -> list[Progress | None]:
+    """Return where each member begins, None for its initializer's draw alone.
+
+    Parameters
+    ----------
+    estimator : NNClassifier or NNRegressor
+        Its encoders are fitted.
+    networks, initializers, seeds
+        Of each member.
+    prepared : Prepared
+        The encoded rows.
+    dtype : torch.dtype
+    """
+    if estimator.initial_weights is None:
+        return [None] * len(networks)
+    sources = _sources(estimator.initial_weights, estimator, networks[0], prepared)
+    out: list[Progress | None] = []
+    for k, (network, initializer, seed) in enumerate(zip(networks, initializers, seeds, strict=True)):
+        out.append(_begin(network, initializer, seed, dtype, sources[k % len(sources)]))
+    return out
+
+
+class _Source:
+    """Tensors by name, and where they stand for other columns or classes than here, how they are made to fit."""
+
+    def __init__(self, tensors: Tensors, fit: "_Fit | None" = None) -> None:
+        self.tensors, self.fit = tensors, fit
+
+
+class _Fit:
+    """Makes the first and the last layer of a multilayer perceptron fit.
+
+    Parameters
+    ----------
+    first : str
+        Name of the first layer, which may be the last.
+    inputs : CSR matrix of shape (old inputs, new inputs)
+    shift : ndarray of shape (old inputs,)
+    outputs : OutputMap
+    """
+
+    def __init__(self, first: str, inputs: sparse.csr_array, shift: np.ndarray, outputs: OutputMap) -> None:
+        self._first, self._inputs, self._shift, self._outputs = first, inputs, shift, outputs
+
+    def apply(self, tensors: Tensors, drawn: Tensors) -> Tensors:
+        """Return the tensors for the new inputs and outputs; rows of new outputs are those of `drawn`."""
+        out, name = dict(tensors), self._first
+        weight = out[f"{name}.weight"].double().numpy()
+        out[f"{name}.weight"] = torch.from_numpy(np.ascontiguousarray((self._inputs.T @ weight.T).T))
+        out[f"{name}.bias"] = out[f"{name}.bias"].double() + torch.from_numpy(weight @ self._shift)
+        known = np.flatnonzero(self._outputs.rows >= 0)
+        rows, scale, shift = (torch.from_numpy(values[known]) for values in self._outputs)
+        old = out["output.weight"].double()[rows], out["output.bias"].double()[rows]
+        fresh = drawn["output.weight"].double().clone(), drawn["output.bias"].double().clone()
+        fresh[0][known], fresh[1][known] = old[0] * scale.unsqueeze(1), old[1] * scale + shift
+        out["output.weight"], out["output.bias"] = fresh
+        return out
+
+
+def _sources(value: Any, estimator: Any, network: Network, prepared: Prepared) -> list[_Source]:
+    """Return the sources of the members, in turn."""
+    if isinstance(value, Mapping):
+        return [_Source(_checked(_as_tensors(value), network))]
+    if isinstance(value, nn.Module):
+        return [_Source(_checked(_as_tensors(_tensors_of(module)), network)) for module in members(value)]
+    source = estimator_of(value)
+    modules = members(source.module_)
+    states = [_as_tensors(_tensors_of(module)) for module in modules]
+    if not isinstance(network, MLP):
+        _check_same_data(source, estimator)
+        return [_Source(_checked(state, network)) for state in states]
+    _check_same_shape(states[0], modules[0], network)
+    table, shift = input_map(*inputs_of(source, estimator), prepared.table.inputs, prepared.rows)
+    outputs = output_map(source, estimator, len(states[0]["output.bias"]), network.n_outputs)
+    fit = _Fit("dense_0" if network.hidden else "output", table, shift, outputs)
+    return [_Source(state, fit) for state in states]
+
+
+def _tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
+
+
+def _as_tensors(values: Mapping[str, Any]) -> Tensors:
+    return {
+        str(name): value.detach().cpu() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+        for name, value in values.items()
+    }
+
+
+def _checked(given: Tensors, network: Network) -> Tensors:
+    """Return the tensors if the network has all of their names and shapes.
+
+    Raises
+    ------
+    InvalidParameterError
+        With the names and shapes that it has not.
+    """
+    own = network.module()
+    known: dict[str, Tensor] = {**own.state_dict(), **_tensors_of(own)}
+    unknown = [name for name in given if name not in known]
+    if unknown or not given:
+        raise InvalidParameterError(
+            f"The 'initial_weights' parameter must hold tensors of the network's names, which are {_listed(known)}. "
+            f"Got {_listed(unknown or ['no tensor'])} instead.{suggestion(unknown[0], known) if unknown else ''}"
+        )
+    shapes = {name: (tuple(value.shape), tuple(known[name].shape)) for name, value in given.items()}
+    wrong = [f"{name} of shape {got} for {wanted}" for name, (got, wanted) in shapes.items() if got != wanted]
+    if wrong:
+        raise InvalidParameterError(
+            f"The 'initial_weights' parameter must hold tensors of the network's shapes. Got {_listed(wrong)} instead. "
+            "What a state dict leaves out starts from the initializer; of a fitted estimator with network='mlp' first "
+            "and last layer are matched by column and class."
+        )
+    return given
+
+
+def _check_same_shape(given: Tensors, module: nn.Module, network: MLP) -> None:
+    """Refuse a fitted network that differs in more than its inputs and outputs."""
+    blocks = {**network.layout.blocks, **network.buffers.blocks}
+    first = "dense_0" if network.hidden else "output"
+    open_ends = {f"{first}.weight": slice(0, 1), "output.weight": slice(1, 2), "output.bias": slice(0, 0)}
+    if not network.hidden:
+        open_ends["output.weight"] = slice(0, 0)
+    there = {name: tuple(value.shape) for name, value in given.items() if value.is_floating_point()}
+    wrong = []
+    for name in {**blocks, **there}:
+        here, part = blocks.get(name), open_ends.get(name, slice(None))
+        if here is None:
+            wrong.append(f"{name}, which this network has not")
+        elif name not in there:
+            wrong.append(f"no {name}")
+        elif there[name][part] != here.shape[part]:
+            wrong.append(f"{name} of shape {there[name]} for {here.shape}")
+    functions = [_functions(one) for one in (module, network.module())]
+    if not wrong and functions[0] != functions[1]:
+        wrong = [f"{one[2]} for {other[2]}" for one, other in zip(*functions, strict=True) if one != other][:1]
+    if wrong:
+        raise InvalidParameterError(
+            "The 'initial_weights' parameter must be a network of the same hidden_layer_sizes, activation and "
+            f"normalization. Got one with {_listed(wrong)} instead."
+        )
+
+
+def _functions(module: nn.Module) -> list[tuple[type, Any, str]]:
+    """Return what tells one activation from another."""
+    layers = [layer for name, layer in module.named_children() if name.startswith("activation_")]
+    return [(type(layer), getattr(layer, "function", None), repr(layer)) for layer in layers]
+
+
+def _check_same_data(source: Any, estimator: Any) -> None:
+    """Refuse another meaning of inputs or outputs where the network is the user's, whose ends are not known."""
+    columns = [inputs.labels() for inputs in inputs_of(source, estimator)]
+    classes = [getattr(one.target_, "classes_", np.empty(0)).tolist() for one in (source, estimator)]
+    if columns[0] != columns[1]:
+        what = "encoded columns"
+    elif classes[0] != classes[1] or source.target_.n_outputs_ != estimator.target_.n_outputs_:
+        what = "classes or targets"
+    else:
+        return
+    raise InvalidParameterError(
+        "The 'initial_weights' parameter must be an estimator of the same encoded columns and classes where network is "
+        f"not 'mlp'. Got {type(source).__name__} with other {what} instead; pass those entries of its "
+        "module_.state_dict() that fit."
+    )
+
+
+def _begin(
+    network: Network, initializer: Initializer | None, seed: np.random.SeedSequence, dtype: torch.dtype, source: _Source
+) -> Progress:
+    """Return what is drawn, with the source's tensors in the places they have."""
+    flat = [torch.zeros(layout.size, dtype=dtype) for layout in (network.layout, network.buffers)]
+    parameters, buffers = network.layout.single(flat[0]), network.buffers.single(flat[1])
+    random = MemberRandom(copy.deepcopy(seed), torch.device("cpu"))  # spawning changes a seed
+    with torch.inference_mode(False), torch.no_grad():
+        if isinstance(network, CustomNetwork):
+            network.load(source.tensors)
+        network.initialize(parameters, buffers, initializer, random)
+        given = source.tensors if source.fit is None else source.fit.apply(source.tensors, parameters)
+        primary = primary_names(network.module())
+        for name, value in given.items():
+            place = {**parameters, **buffers}.get(primary.get(name, name))
+            if place is not None:
+                place.copy_(value)
+    return Progress(parameters=flat[0], buffers=flat[1])
+
+
+def _listed(items: Any) -> str:
+    items = list(items)
+    more = f" and {len(items) - _MOST_LISTED} more" if len(items) > _MOST_LISTED else ""
+    return ", ".join(items[:_MOST_LISTED]) + more
