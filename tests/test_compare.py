@@ -126,7 +126,7 @@ def test_estimators_without_a_network_have_none_of_its_figures() -> None:
     for name in OF_NETWORKS:
         assert_array_equal(np.isnan(found.results_[name]), [False, True])
     assert not np.isnan(found.results_["mean_fit_time"]).any()
-    assert found.results_["label"].tolist()[1] == "LogisticRegression()"
+    assert found.results_["label"].tolist()[1] == "LogisticRegression"
     alone = repr(compare(LogisticRegression(max_iter=1000), X, y, {"C": [0.1, 1.0]}, cv=3))
     assert "seconds" in alone
     assert "memory" not in alone
@@ -358,6 +358,11 @@ NAMED: dict[str, tuple[Any, str, list[str]]] = {
     "a tuple is one value": ({"hidden_layer_sizes": [(5, 5), 7]}, "hidden_layer_sizes", ["(5, 5)", "7"]),
     "arrays and ranges": ({"a": np.array([0.25]), "b": range(2)}, "b", ["0", "1"]),
     "objects": ({"optimizer": [SGD(momentum=0.5), "adam"]}, "optimizer", ["SGD(momentum=0.5)", "adam"]),
+    "estimators": ({"model": [CLASSIFIER, LogisticRegression(C=2.0)]}, "model", ["NNClassifier", "LogisticRegression"]),
+    "of one class": (
+        {"model": [LogisticRegression(C=2.0), LogisticRegression()]}, "model",
+        ["LogisticRegression(C=2.0)", "LogisticRegression()"],
+    ),
     "functions": ({"scoring": [accuracy, None]}, "scoring", ["accuracy", "None"]),
     "of a step": ({"nnclassifier__dropout": [0.0, 0.5]}, "dropout", ["0", "0.5"]),
     "of two steps": ({"a__C": [1, 2], "b__C": [3]}, "C", ["1", "2"]),

@@ -110,8 +110,10 @@ def _values(name: str, value: Any) -> list[Any]:
 
 def _labelled(all_parameters: list[dict[str, Any]]) -> Candidates:
     """Name the candidates by what they differ in."""
-    texts = [{name: _text(value) for name, value in one.items()} for one in all_parameters]
-    names = list(dict.fromkeys(name for one in texts for name in one))
+    names = list(dict.fromkeys(name for one in all_parameters for name in one))
+    columns = {name: _texts([one[name] for one in all_parameters if name in one]) for name in names}
+    each = {name: iter(column) for name, column in columns.items()}
+    texts = [{name: next(each[name]) for name in one} for one in all_parameters]
     differing = [name for name in names if len({one.get(name) for one in texts}) > 1] or names
     short = _short_names(differing)
     if differing and all(name in one for one in texts for name in differing):
@@ -140,6 +142,15 @@ def _unique(labels: Sequence[str]) -> list[str]:
         seen[label] += 1
         out.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
     return out
+
+
+def _texts(values: Sequence[Any]) -> list[str]:
+    """Return a parameter's values as one reads them, of estimators the class alone where that tells them apart."""
+    texts = [_text(value) for value in values]
+    classes = [
+        type(value).__name__ if hasattr(value, "fit") else text for value, text in zip(values, texts, strict=True)
+    ]
+    return classes if len(set(classes)) == len({str(value) for value in values}) else texts
 
 
 def _text(value: Any) -> str:
