@@ -182,6 +182,13 @@ def test_members_of_a_full_cohort_are_so_many() -> None:
     assert sweep.cohort_sizes == [4, 4, 4, 3]
 
 
+def test_networks_of_several_structures_wait_for_their_like() -> None:
+    names = ["sgd", "adam", "rmsprop", "adagrad"]
+    with lockstep(max_members=5, n_jobs=1) as sweep:
+        grid(CLASSIFIER, {"optimizer": names, "learning_rate": RATES})()
+    assert sweep.cohort_sizes == [5] * 12
+
+
 @pytest.mark.parametrize("pre_dispatch", [1, 2, "n_jobs", "2*n_jobs", "all"])
 @pytest.mark.parametrize("n_jobs", [None, 1, 2])
 def test_no_task_trains_alone_because_the_next_is_not_dispatched(n_jobs: int | None, pre_dispatch: Any) -> None:

@@ -47,19 +47,18 @@ class WaitingRoom:
         Parameters
         ----------
         expected : int
-            Members that may still come, to which group is not known: to each in proportion to what it has.
+            Members that may still come, to which group is not known: any of them to each.
         leaders : int
             Cohorts that can be trained at once.
         """
-        waiting = sum(map(len, self._groups.values()))
         for key, seats in self._groups.items():
-            everyone = len(seats) + expected * len(seats) // waiting
+            everyone = len(seats) + expected
             rounds = math.ceil(everyone / (self._sizes[key] * leaders))
             share = min(self._sizes[key], math.ceil(everyone / (rounds * leaders)))
             self._shares[key] = max(share, self._shares.get(key, 0))
             if len(seats) >= self._shares[key]:
                 return self._take(key, self._shares[key])
-        if not waiting and not expected:
+        if not self._groups and not expected:
             self._shares.clear()
         return []
 
