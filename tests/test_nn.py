@@ -559,6 +559,17 @@ def test_a_residual_module_has_the_layers_that_its_parameters_say():
     assert len(network.buffers.blocks) == 6
 
 
+@pytest.mark.parametrize("activation", [*map(activations.get, ACTIVATIONS), activations.PReLU(shared=True)], ids=repr)
+@stacked
+def test_a_layout_has_the_shapes_of_the_module(make, activation):
+    network = make(4, (8, 6), 3, activation, "batch", (0.0, 0.0))
+    module = ActivationPart("activation", activation, 6).module()
+    learned = {f"activation.{name}": tuple(p.shape) for name, p in module.named_parameters()}
+    assert dict(ActivationPart("activation", activation, 6).others()) == learned
+    sizes = {name: tuple(p.shape) for name, p in network.module().named_parameters()}
+    assert sizes == {name: block.shape for name, block in network.layout.blocks.items()}
+
+
 def test_a_gated_layer_is_twice_as_wide():
     activation = activations.get("swiglu")
     sizes = {name: block.shape for name, block in MLP(4, (8,), 3, activation, "layer", (0.0,)).layout.blocks.items()}
