@@ -18,10 +18,14 @@ SAME = {"dropout": 0.0, "batch_size": 64, "schedule": "constant", "random_state"
 
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_ten_steps_are_those_of_the_cpu(optimizer: str, normalization: str | None) -> None:
+@pytest.mark.parametrize(("network", "activation"), [("mlp", "silu"), ("resnet", "swiglu"), ("mlp", "prelu")])
+def test_ten_steps_are_those_of_the_cpu(
+    network: str, activation: str, optimizer: str, normalization: str | None
+) -> None:
     X, y = load_digits(return_X_y=True)
     X, y = X[:640], y[:640]
     options = {**SAME, "max_epochs": 1, "optimizer": optimizer, "normalization": normalization}
+    options |= {"network": network, "activation": activation}
     cpu = NNClassifier(device="cpu", **options).fit(X, y).module_.state_dict()
     cuda = NNClassifier(device="cuda", **options).fit(X, y).module_.state_dict()
     for name, value in cpu.items():

@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 
 from sknnopt import NNClassifier, NNRegressor, losses, optimizers
 from sknnopt._compat import InvalidParameterError
+from sknnopt.activations import GLU, Parametric
 
 IRIS = load_iris(return_X_y=True)
 DIABETES = load_diabetes(return_X_y=True)
@@ -112,6 +113,15 @@ class TestParameters:
         assert "Got" in str(caught.value)
         assert not hasattr(network, "module_")
         network.set_params(**{name: QUICK.get(name, make().get_params()[name])}).fit(*data(make))
+
+    def test_a_residual_network_needs_a_width(self):
+        with pytest.raises(InvalidParameterError, match=r"'hidden_layer_sizes' .* with network='resnet'.* Got \(\)"):
+            NNClassifier(**{**QUICK, "hidden_layer_sizes": ()}, network="resnet").fit(*IRIS)
+
+    @pytest.mark.parametrize("activation", [GLU("siluu"), Parametric("siluu")], ids=repr)
+    def test_the_parts_of_an_activation_are_checked(self, activation):
+        with pytest.raises(InvalidParameterError, match=r"The '(gate|base)' parameter must .* Did you mean 'silu'\?"):
+            NNClassifier(**QUICK, activation=activation).fit(*IRIS)
 
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
     @pytest.mark.parametrize("name", MISTYPED)

@@ -1,5 +1,7 @@
 """What the two estimators learn and how they say it: tasks, losses, labels, predictions, members."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -273,9 +275,14 @@ class TestFittedAttributes:
         flat = torch.cat([parameter.flatten() for parameter in clf.module_.parameters()])
         assert clf.history_[-1]["weight_norm"] == pytest.approx(flat.norm().item(), rel=1e-5)
 
-    def test_module_scores_are_the_log_odds(self):
+    @pytest.mark.parametrize("activation", ["silu", "prelu", "learnable_swish", "parametric_selu", "geglu"])
+    @pytest.mark.parametrize("network", ["mlp", "resnet"])
+    def test_module_scores_are_the_log_odds(self, network, activation):
         X, y = IRIS
-        clf = NNClassifier(**QUICK).fit(X, y)
+        clf = NNClassifier(**QUICK, network=network, activation=activation, normalization="batch").fit(X, y)
+        before = clf.decision_function(X)
+        assert_array_equal(pickle.loads(pickle.dumps(clf)).decision_function(X), before)
+        assert clf.n_parameters_ == sum(parameter.numel() for parameter in clf.module_.parameters())
         with torch.no_grad():
             scores = clf.module_(torch.from_numpy(clf.preprocessor_.transform(X))).double().numpy()
         assert_allclose(log_softmax(scores, axis=1), clf.decision_function(X), atol=1e-5)
@@ -287,3 +294,16 @@ def test_every_optimizer_learns_in_the_engine(optimizer: str) -> None:
     network = NNClassifier(optimizer=optimizer, hidden_layer_sizes=(32,), max_epochs=10, random_state=0).fit(X, y)
     assert network.loss_curve_[-1] < 0.95 * network.loss_curve_[0]
     assert network.history_[-1]["weight_norm"] > 0.5 * network.history_[0]["weight_norm"]
+
+
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("activation", ["silu", "prelu", "learnable_swish", "parametric_mish", "reglu", "swiglu"])
+@pytest.mark.parametrize("network", ["mlp", "resnet"])
+def test_every_network_learns_and_goes_on(network: str, activation: str, normalization: str | None) -> None:
+    X, y = load_digits(return_X_y=True)
+    settings = {"hidden_layer_sizes": (32, 32), "max_epochs": 8, "learning_rate": 0.01, "random_state": 0}
+    settings |= {"network": network, "activation": activation, "normalization": normalization}
+    clf = NNClassifier(schedule="constant", **settings)
+    assert clf.fit(X[::2], y[::2]).score(X[1::2], y[1::2]) > 0.9
+    before = clf.loss_curve_[-1]
+    assert clf.partial_fit(X[::2], y[::2]).loss_curve_[-1] < 1.2 * before

@@ -18,6 +18,7 @@ from sknnopt.nn import MLP, CustomNetwork, ResNet
 
 CPU = torch.device("cpu")
 NETWORKS = {"mlp": MLP, "resnet": ResNet}
+ACTIVATIONS = sorted({repr(activations.get(name)): name for name in activations.names()}.values())
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 LOSSES = {task: losses.names(task) for task in ("classification", "multilabel", "regression")}
 LOSSES["regression"] = [*LOSSES["regression"], losses.Quantile(quantile=[0.1, 0.5, 0.9])]
@@ -233,7 +234,7 @@ def test_every_optimizer(name):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", activations.names())
+@pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_activation(network, name, dtype):
     fixed = {"hidden": (37, 13), "drops": [True, False], "n_features": 11, "network": network}

@@ -17,6 +17,7 @@ from sknnopt import NNClassifier, NNRegressor
 from sknnopt._compat import InvalidParameterError
 from sknnopt.averaging import EMA
 from sknnopt.losses import Quantile
+from sknnopt.nn import Residual
 from sknnopt.regularization import L1
 
 X, Y = (part[:200] for part in load_breast_cancer(return_X_y=True))
@@ -45,6 +46,8 @@ def kinds(network: Any) -> list[type[nn.Module]]:
 
 def network(fit: Fit) -> None:
     assert fit(network="mlp").n_parameters_ == 30 * 8 + 8 + 8 * fit().n_outputs_ + fit().n_outputs_
+    blocks = [layer for layer in fit(network="resnet", hidden_layer_sizes=(8, 5)).module_ if type(layer) is Residual]
+    assert [block.dense_in.out_features for block in blocks] == [8, 5]
     own = fit(network=nn.Linear)
     assert type(own.module_) is nn.Linear
     assert own.n_parameters_ == 31 * own.n_outputs_
@@ -60,6 +63,10 @@ def activation(fit: Fit) -> None:
     assert nn.Tanh in kinds(fit(activation="tanh"))
     assert nn.Tanh not in kinds(fit())
     assert not torch.equal(weights(fit(activation="tanh")), weights(fit(activation="sigmoid")))
+    assert fit(activation="swiglu").module_[0].out_features == 16
+    slopes = fit(activation="prelu", learning_rate=0.01).module_.activation_0.weight
+    assert slopes.shape == (8,)
+    assert (slopes != 0.25).any()
 
 
 def normalization(fit: Fit) -> None:

@@ -42,6 +42,8 @@ CPU = torch.device("cpu")
 DOUBLE = torch.float64
 CLOSE = {"rtol": 1e-9, "atol": 1e-11}
 K, B, F = 3, 7, 5
+ACTIVATIONS = sorted({repr(activations.get(name)): name for name in activations.names()}.values())
+"""One name for each technique."""
 COUNTS = (7, 4, 2)
 """Rows of each member that are no padding."""
 
@@ -152,7 +154,7 @@ LAYERS = {
     "residual": residual_case(),
     "residual, stochastic depth": residual_case((0.9, 0.0, 0.5)),
     "shared slope": activation_case(activations.PReLU(shared=True)),
-} | {name: activation_case(activations.get(name)) for name in activations.names()}
+} | {name: activation_case(activations.get(name)) for name in ACTIVATIONS}
 
 
 class Run(torch.autograd.Function):
@@ -177,7 +179,7 @@ def layer_inputs(name):
     """A layer's maker and layout, an input and values for its parameters."""
     make, shapes, module = LAYERS[name]
     layout = Layout(shapes.items(), ())
-    gated = name in activations.names() and activations.get(name).expansion > 1
+    gated = name in ACTIVATIONS and activations.get(name).expansion > 1
     x = randn(K, 2 * F if gated else F, B).requires_grad_()
     values = [randn(K, *shape, seed=i + 1).requires_grad_() for i, shape in enumerate(shapes.values())]
     return make, layout, module, x, values
@@ -467,7 +469,7 @@ def test_a_stack_follows_its_module(make, hidden, normalization, n_outputs, kind
 
 @stacked
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
-@pytest.mark.parametrize("activation", activations.names())
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_stack_of_each_activation_follows_its_module(activation, normalization, make):
     network = make(F, (6, 4), 2, activations.get(activation), normalization, (0.0, 0.0))
     stack, views, leaves, slopes, space = bound(network, 2, B)
@@ -557,6 +559,17 @@ def test_a_residual_module_has_the_layers_that_its_parameters_say():
     assert len(network.buffers.blocks) == 6
 
 
+@pytest.mark.parametrize("activation", [*map(activations.get, ACTIVATIONS), activations.PReLU(shared=True)], ids=repr)
+@stacked
+def test_a_layout_has_the_shapes_of_the_module(make, activation):
+    network = make(4, (8, 6), 3, activation, "batch", (0.0, 0.0))
+    module = ActivationPart("activation", activation, 6).module()
+    learned = {f"activation.{name}": tuple(p.shape) for name, p in module.named_parameters()}
+    assert dict(ActivationPart("activation", activation, 6).others()) == learned
+    sizes = {name: tuple(p.shape) for name, p in network.module().named_parameters()}
+    assert sizes == {name: block.shape for name, block in network.layout.blocks.items()}
+
+
 def test_a_gated_layer_is_twice_as_wide():
     activation = activations.get("swiglu")
     sizes = {name: block.shape for name, block in MLP(4, (8,), 3, activation, "layer", (0.0,)).layout.blocks.items()}
@@ -571,7 +584,7 @@ def test_a_gated_layer_is_twice_as_wide():
 
 
 @stacked
-@pytest.mark.parametrize("activation", activations.names())
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_initial_activations_keep_their_size(make, activation):
     """With standard normal inputs a gated layer's outputs have a second moment of one, others what the gain makes."""
     chosen = activations.get(activation)
@@ -584,7 +597,7 @@ def test_initial_activations_keep_their_size(make, activation):
     inner = nn.Sequential(*module[:2]) if make is MLP else nn.Sequential(*module.block_0[:2])
     x = x if make is MLP else module.dense(x)
     expected = 1.0 if chosen.expansion == 2 else chosen.second_moment(chosen.gain)
-    assert float(inner(x).square().mean()) == pytest.approx(expected, rel=0.25)
+    assert float(inner(x).detach().square().mean()) == pytest.approx(expected, rel=0.25)
 
 
 @pytest.mark.parametrize("name", ["prelu", "learnable_swish", "parametric_mish"])
@@ -1131,7 +1144,7 @@ def assert_rows_are_their_own(module, x, *, anywhere=True):
 
 @pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
-@pytest.mark.parametrize("activation", activations.names())
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @stacked
 def test_a_rows_scores_are_its_own(make, activation, normalization, dtype):
     module = fitted(activation=activation, normalization=normalization, dtype=dtype, make=make)

@@ -44,9 +44,9 @@ def minus_loss(estimator, X, y):
 
 
 GRIDS = {
-    "network": ["mlp", Small, Module(Small, width=6)],
+    "network": ["mlp", "resnet", Small, Module(Small, width=6)],
     "hidden_layer_sizes": [(4,), 5, (4, 3), ()],
-    "activation": ["tanh", Tanh()],
+    "activation": ["tanh", Tanh(), "prelu", "swiglu"],
     "normalization": [None, "batch", "layer"],
     "dropout": [0.0, 0.5],
     "initializer": ["auto", "orthogonal", KaimingNormal()],
@@ -112,6 +112,9 @@ class TestSearch:
             ({"initializer": "auto"}, {"initializer__fan_mode": ["fan_in", "fan_out"]}),
             ({"initializer": "he_normal"}, {"initializer__fan_mode": ["fan_in", "fan_out"]}),
             ({"activation": "leaky_relu"}, {"activation__negative_slope": [0.0, 0.5]}),
+            ({"activation": "prelu"}, {"activation__initial": [0.0, 0.5]}),
+            ({"activation": "glu"}, {"activation__gate": ["sigmoid", "relu"]}),
+            ({"activation": "parametric_mish"}, {"activation__base": ["mish", "selu"]}),
             ({"loss": "huber"}, {"loss__delta": [0.01, 1.0]}),
             ({"network": Small}, {"network__width": [2, 9]}),
         ],

@@ -18,9 +18,9 @@ __all__ = ["GLU"]
 
 
 class GLU(Activation):
-    """Gated linear unit, ``f(a, b) = a g(b)`` of the halves ``a`` and ``b`` of a layer of twice the width. Gain 1.73.
+    """Gated linear unit, ``f(a, b) = a g(b)`` of the halves ``a`` and ``b`` of a layer of twice the width. Gain 1.73
+    for sigmoid, 1.19 for relu, 1.22 for gelu, 1.27 for silu as ``g``.
 
-    Gain 1.19 with gate "relu", 1.22 with "gelu", 1.27 with "silu".
     A hidden layer of ``n`` units has ``2 n`` linear outputs, which normalisation acts on, and ``n`` after the
     activation. With `gate` "identity" it is the bilinear unit.
 

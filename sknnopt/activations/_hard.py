@@ -101,8 +101,8 @@ class HardSwish(Activation):
 
     Examples
     --------
-    >>> HardSwish().forward(torch.tensor([-4.0, 1.0, 3.0]), out=torch.empty(3))
-    tensor([-0.0000,  0.6667,  3.0000])
+    >>> HardSwish().forward(torch.tensor([-1.0, 1.0, 3.0]), out=torch.empty(3))
+    tensor([-0.3333,  0.6667,  3.0000])
     """
 
     def forward(self, x: Tensor, out: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from sknnopt.nn._ensemble import MemberAverage
 from sknnopt.nn._factory import Module
 from sknnopt.nn._layer import EVALUATION, Pass
 from sknnopt.nn._network import BoundNetwork, Network, load_member
+from sknnopt.nn._residual import Residual
 from sknnopt.nn._scores import predict_scores
 from sknnopt.nn._stack import StackedNetwork
 from sknnopt.nn._workspace import Rows, Workspace, width
@@ -23,6 +24,7 @@ __all__ = [
     "Network",
     "Pass",
     "ResNet",
+    "Residual",
     "Rows",
     "StackedNetwork",
     "Workspace",
