@@ -26,6 +26,9 @@ OPTIMIZERS = {name: optimizers.REGISTRY[name] for name in optimizers.names()} | 
     "sgd_dampened": partial(optimizers.SGD, momentum=0.9, dampening=0.5),
     "adam_amsgrad": partial(optimizers.Adam, amsgrad=True),
     "rmsprop_centered": partial(optimizers.RMSprop, centered=True, momentum=0.9),
+    "asgd_late": partial(optimizers.ASGD, t0=5.0),
+    "ademamix_warmed_up": partial(optimizers.AdEMAMix, warmup_steps=10),
+    "prodigy_limited": partial(optimizers.Prodigy, growth_rate=2.0, bias_correction=True),
 }
 PENALTIES = {name: regularization.REGISTRY[name] for name in regularization.names()} | {
     "sum": lambda: regularization.L1() + regularization.L2(),
@@ -62,6 +65,15 @@ NUMBERS = {
     "rate": (0.05, 0.5),
     "eta": (1e-3, 0.1),
     "gamma": (0.1, 1.0),
+    "beta_3": (0.9, 0.9999),
+    "eta_minus": (0.2, 0.9),
+    "eta_plus": (1.05, 1.5),
+    "smallest": (1e-5, 1e-2),
+    "largest": (2.0, 100.0),
+    "lambd": (1e-5, 1e-2),
+    "d0": (1e-6, 1e-3),
+    "d_coef": (0.5, 2.0),
+    "growth_rate": (1.01, 3.0),
 }
 
 

@@ -79,7 +79,7 @@ class Adan(Optimizer):
         hyper: Mapping[str, Tensor],
     ) -> None:
         difference = torch.sub(gradients, state["previous"], out=state["_difference"])
-        state["previous"].copy_(gradients)
+        torch.add(gradients, 0.0, out=state["previous"])  # a copy without -0, which products may make of 0
         mean = state["mean"].lerp_(gradients, hyper["intake_gradient"])
         change = state["change"].lerp_(difference, hyper["intake_difference"])
         gradients.addcmul_(difference, hyper["lookahead"])
