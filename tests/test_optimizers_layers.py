@@ -347,6 +347,8 @@ class TestSoap:
         w = layout.single(loop.parameters[0])["wide"].clone()
         m, v, left, q = (torch.zeros(n, dtype=w.dtype) for n in ((5, 12), (5, 12), (5, 5), (5, 5)))
         for t in range(STEPS):
+            if t % 8 == 6:  # another eigenvalue becomes the largest
+                layout.single(loop.shape[1][0])["wide"][t // 8 + 1].add_(3.0)
             loop.objective.gradient()
             g = layout.single(loop.gradients[0])["wide"].clone()
             if t:
@@ -429,6 +431,57 @@ class TestLbfgs:
             torch.testing.assert_close(w[0, :2], twin.detach(), rtol=1e-6, atol=1e-7)
         torch.testing.assert_close(w[0, :2], torch.ones(2, dtype=w.dtype), rtol=1e-6, atol=1e-6)
         assert Valley.calls > 80
+
+    def test_follows_torch_over_waves(self):
+        """Two hundred functions of one number: trials lie too far, too near, near an end, once and again."""
+        generator = torch.Generator().manual_seed(0)
+        depth, speed, phase = (torch.rand(200, generator=generator, dtype=torch.float64) for _ in range(3))
+        depth, speed, phase = depth * 5, speed * 6, phase * 6
+
+        def wave(x, k):
+            return x * x / 10 + depth[k] * torch.sin(speed[k] * x + phase[k]) + 0.3 * torch.sin(20 * x) * depth[k]
+
+        class Waves:
+            def value_and_gradient(self):
+                x = w[:, 0].clone().requires_grad_()
+                values = wave(x, slice(None))
+                g[:, 0] = torch.autograd.grad(values.sum(), x)[0]
+                return values.detach()
+
+        w = torch.zeros(200, 32, dtype=torch.float64)
+        w[:, 0] = 3.0
+        g, layout, lbfgs = torch.zeros_like(w), Layout([("weight", (1,))], []), LBFGS()
+        rates = 4 * torch.rand(200, 1, generator=generator, dtype=torch.float64) ** 4
+        twins = [w[k, :1].clone().requires_grad_() for k in range(200)]
+        references = [
+            torch.optim.LBFGS([twin], lr=rate.item(), max_iter=1, max_eval=26, line_search_fn="strong_wolfe")
+            for twin, rate in zip(twins, rates, strict=True)
+        ]
+        step = lbfgs.bind(g, lbfgs.start(w, layout), w, layout=layout, objective=Waves())
+        agree = torch.ones(200, dtype=torch.bool)
+        for _ in range(3):
+            step({"learning_rate": rates})
+            for k, reference in enumerate(references):
+
+                def closure(reference=reference, k=k):
+                    reference.zero_grad()
+                    value = wave(twins[k], k).sum()
+                    value.backward()
+                    return value
+
+                reference.step(closure)
+            agree &= (w[:, 0] - torch.stack(twins)[:, 0].detach()).abs() < 1e-6
+        assert agree.all(), f"{int((~agree).sum())} of 200 differ"
+
+    def test_goes_on_from_before_a_batch_without_a_value(self):
+        whole = Loop([LBFGS()] * 2, (1.0, 1.0), rows=[0, 1]).run(8)
+        loop = Loop([LBFGS()] * 2, (1.0, 1.0), rows=[0, 1])
+        loop.run(4)
+        kept = loop.shape[1][0].clone()
+        loop.shape[1][0] = math.nan
+        loop.run(1)
+        loop.shape[1][0] = kept
+        assert torch.equal(loop.run(4)[:, 0], whole[4:, 0])
 
     def test_reaches_the_bottom_of_a_quadratic_and_rests(self):
         loop = Loop([LBFGS()], (1.0,), layout=SQUARE, rows=[0])
