@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sknnopt import NNClassifier, NNRegressor, losses, optimizers
 from sknnopt._compat import InvalidParameterError
 from sknnopt.activations import GLU, Parametric
+from sknnopt.averaging import EMA
 
 IRIS = load_iris(return_X_y=True)
 DIABETES = load_diabetes(return_X_y=True)
@@ -39,6 +40,8 @@ WRONG = {
     "layer_rates": [0.0, 1.5, "slow", {"dense_0": -1.0}, {"dense_0": "slow"}, {3: 1.0}, {"*": 0.0}],
     "loss": [3, None],
     "regularization": [3, 0.1],
+    "weight_averaging": [3, "emma", EMA],
+    "mixup": [-0.1, "yes", None],
     "label_smoothing": [1.0, -0.1, None],
     "early_stopping": ["sometimes", 2, None],
     "scoring": [None, 3],
@@ -70,7 +73,8 @@ MISTYPED = {
     "frozen_layers": ("dens_0", "dense_0"),
     "loss": ("cros_entropy", "cross_entropy"),
     "label_smoothing": ("atuo", "auto"),
-    "regularization": ("elasticnet", "elastic_net"),
+    "regularization": ("elastic_nett", "elastic_net"),
+    "weight_averaging": ("emma", "ema"),
     "early_stopping": ("atuo", "auto"),
     "scoring": ("acuracy", "accuracy"),
     "preprocessing": ("atuo", "auto"),
@@ -82,7 +86,7 @@ MISTYPED = {
 TAKES_NO_NAME = {
     "hidden_layer_sizes", "dropout", "weight_decay", "warmup", "max_epochs",
     "gradient_clipping", "validation_fraction", "n_iter_no_change", "tol", "n_members", "n_restarts", "random_state",
-    "warm_start", "callbacks", "verbose", "initial_weights", "layer_rates",
+    "warm_start", "callbacks", "verbose", "initial_weights", "layer_rates", "mixup",
 }  # fmt: skip
 PARAMETERS = {make: list(inspect.signature(make).parameters) for make in (NNClassifier, NNRegressor)}
 

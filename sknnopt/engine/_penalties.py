@@ -82,9 +82,10 @@ class Penalties:
         """Return the value (K,) of those penalties that have added gradients."""
         return self._technique.smooth_penalty(self._weights, self._numbers)
 
-    def after(self, learning_rate: Tensor) -> None:
-        """Threshold and project the weights the optimizer has left."""
+    def constrain(self, points: Tensor, learning_rate: Tensor) -> None:
+        """Threshold and project the weights among these parameters (K, P), which a step has led to."""
+        weights = points[:, : self._weights.shape[1]]
         if self._shrinks:
-            self._technique.proximal(self._weights, self._numbers, learning_rate)
+            self._technique.proximal(weights, self._numbers, learning_rate)
         if self._projects:
-            self._technique.project(self._weights, self._numbers)
+            self._technique.project(weights, self._numbers)

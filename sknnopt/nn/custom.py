@@ -2,8 +2,7 @@
 
 import copy
 import re
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -148,6 +147,7 @@ class BoundModule:
         self._scores: Tensor | None = None
         self._ran = False
         self._random: Tensor | None = None
+        self._kept: list[Tensor] = []
         self._held: list[nn.Module] = []
 
     def hold(self, names: Sequence[Collection[str]]) -> None:
@@ -157,23 +157,16 @@ class BoundModule:
 
     def forward(self, x: Tensor, step: Pass) -> Rows:
         """Return the module's scores as (1, O, B)."""
-        if step.again:
-            with self._as_before(x.device):
-                return self._forward(x, step)
-        if step.training:
-            self._random = _random_state(x.device)
-        return self._forward(x, step)
-
-    @contextmanager
-    def _as_before(self, device: torch.device) -> Iterator[None]:
-        """Let the module draw what it drew the first time in this step; its statistics do not follow again."""
-        after, statistics = _random_state(device), [b.clone() for b in self._module.buffers()]
+        if not step.again:
+            if step.training:
+                self._random = _random_state(x.device)
+            return self._forward(x, step)
         assert self._random is not None
-        _set_random_state(self._random, device)
-        yield
-        _set_random_state(after, device)
-        for value, kept in zip(self._module.buffers(), statistics, strict=True):
-            value.copy_(kept)
+        after, self._kept = _random_state(x.device), [value.clone() for value in self._module.buffers()]
+        _set_random_state(self._random, x.device)  # the module draws what it drew the first time
+        out = self._forward(x, step)
+        _set_random_state(after, x.device)
+        return out
 
     def _forward(self, x: Tensor, step: Pass) -> Rows:
         self._module.train(step.training)
@@ -225,6 +218,9 @@ class BoundModule:
             else:
                 self._gradients[name][0].copy_(value)
         self._scores = None
+        for buffer, kept in zip(self._module.buffers(), self._kept, strict=False):
+            buffer.copy_(kept)  # statistics do not follow a batch twice
+        self._kept = []
 
     def set_dropout(self, rates: Sequence[Sequence[float]]) -> None:
         """Nothing to do: a module has dropout of its own."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
 
-from ._base import NON_NEGATIVE, Optimizer
+from .._layout import Layout
+from ._base import NON_NEGATIVE, Objective, Optimizer
 
 __all__ = ["ASGD"]
 
@@ -40,6 +41,7 @@ class ASGD(Optimizer):
     """
 
     averages = True
+    own_constraints = True
     keeps_zeros = True
     default_learning_rate = 1e-2
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -56,6 +58,7 @@ class ASGD(Optimizer):
     def coefficients(self, step: np.ndarray, learning_rate: np.ndarray) -> dict[str, np.ndarray]:
         before = step - 1.0
         return {
+            "learning_rate": learning_rate,
             "step": learning_rate / (1.0 + self.lambd * learning_rate * before) ** self.alpha,
             "lambd": np.full_like(step, self.lambd),
             "intake": 1.0 / np.maximum(1.0, before - self.t0),
@@ -64,6 +67,22 @@ class ASGD(Optimizer):
     def init(self, parameters: Tensor) -> dict[str, Tensor]:
         return {"average": parameters.clone()}
 
+    def bind(
+        self,
+        gradients: Tensor,
+        state: dict[str, Tensor],
+        parameters: Tensor,
+        *,
+        layout: Layout,
+        objective: Objective,
+    ) -> Callable[[Mapping[str, Tensor]], None]:
+        def step(hyper: Mapping[str, Tensor]) -> None:
+            self._descend(gradients, parameters, hyper)
+            objective.constrain(parameters, hyper["learning_rate"])
+            state["average"].lerp_(parameters, hyper["intake"])
+
+        return step
+
     def update(
         self,
         gradients: Tensor,
@@ -71,6 +90,10 @@ class ASGD(Optimizer):
         parameters: Tensor,
         hyper: Mapping[str, Tensor],
     ) -> None:
+        self._descend(gradients, parameters, hyper)
+        state["average"].lerp_(parameters, hyper["intake"])
+
+    @staticmethod
+    def _descend(gradients: Tensor, parameters: Tensor, hyper: Mapping[str, Tensor]) -> None:
         gradients.addcmul_(parameters, hyper["lambd"])
         parameters.addcmul_(gradients, hyper["step"], value=-1)
-        state["average"].lerp_(parameters, hyper["intake"])

@@ -99,6 +99,11 @@ class SAM(Optimizer):
         return self._base.averages
 
     @property
+    def own_constraints(self) -> bool:  # type: ignore[override]
+        """As the base."""
+        return self._base.own_constraints
+
+    @property
     def line_search(self) -> bool:  # type: ignore[override]
         """As the base."""
         return self._base.line_search
@@ -161,6 +166,9 @@ class _Sharp:
     def value_and_gradient(self) -> Tensor:
         self._objective.gradient()
         return self.ascend(self._objective.value_and_gradient)
+
+    def constrain(self, points: Tensor, learning_rate: Tensor) -> None:
+        self._objective.constrain(points, learning_rate)
 
     def ascend(self, look: Callable[[], T]) -> T:
         """Look where the gradient at hand leads to within the radius, and come back to the same bits."""
