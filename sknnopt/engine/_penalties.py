@@ -82,9 +82,10 @@ class Penalties:
         """Return the value (K,) of those penalties that have added gradients."""
         return self._technique.smooth_penalty(self._weights, self._numbers)
 
-    def after(self, learning_rate: Tensor) -> None:
-        """Threshold and project the weights the optimizer has left."""
+    def after(self, parameters: Tensor, learning_rate: Tensor) -> None:
+        """Threshold and project the weights among the parameters (K, P) that a step has left."""
+        weights = parameters[:, : self._weights.shape[1]]
         if self._shrinks:
-            self._technique.proximal(self._weights, self._numbers, learning_rate)
+            self._technique.proximal(weights, self._numbers, learning_rate)
         if self._projects:
-            self._technique.project(self._weights, self._numbers)
+            self._technique.project(weights, self._numbers)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
 
-from ._base import NON_NEGATIVE, Optimizer
+from .._layout import Layout
+from ._base import NON_NEGATIVE, Objective, Optimizer
 
 __all__ = ["ASGD"]
 
@@ -71,6 +73,29 @@ class ASGD(Optimizer):
         parameters: Tensor,
         hyper: Mapping[str, Tensor],
     ) -> None:
+        self._step(gradients, state, parameters, None, hyper)
+
+    def bind(
+        self,
+        gradients: Tensor,
+        state: dict[str, Tensor],
+        parameters: Tensor,
+        *,
+        layout: Layout,
+        objective: Objective,
+    ) -> Callable[[Mapping[str, Tensor]], None]:
+        return partial(self._step, gradients, state, parameters, objective)
+
+    @staticmethod
+    def _step(
+        gradients: Tensor,
+        state: Mapping[str, Tensor],
+        parameters: Tensor,
+        objective: Objective | None,
+        hyper: Mapping[str, Tensor],
+    ) -> None:
         gradients.addcmul_(parameters, hyper["lambd"])
         parameters.addcmul_(gradients, hyper["step"], value=-1)
+        if objective is not None:
+            objective.constrain(parameters, hyper)
         state["average"].lerp_(parameters, hyper["intake"])

@@ -38,6 +38,12 @@ class Objective(Protocol):
     def value_and_gradient(self) -> Tensor:
         """Compute the gradient anew and return each member's value, of shape (K,)."""
 
+    def constrain(self, parameters: Tensor, hyper: Mapping[str, Tensor]) -> None:
+        """Threshold and project the weights among stepped `parameters`, of shape (K, P), as the penalties ask.
+
+        For optimizers that average, which call it before they do; the caller does it for all others.
+        """
+
 
 class Numbers(dict[str, Tensor]):
     """A step's coefficients, each a tensor of shape (K, 1).
@@ -89,7 +95,7 @@ class Optimizer(Choice):
         cohort has a decay. Only the first ``layout.weight_size`` parameters decay.
     averages : bool
         Whether ``state["average"]``, of shape (K, P), is what a member is judged by and keeps, and not the parameters
-        at which gradients are taken.
+        at which gradients are taken. Such a step calls ``objective.constrain`` before it averages.
     line_search : bool
         Whether steps are as long as a line search finds: gradients are then not clipped.
     keeps_zeros : bool

@@ -158,6 +158,9 @@ class _Sharp:
         self._objective.gradient()
         self.ascend(self._objective.gradient)
 
+    def constrain(self, parameters: Tensor, hyper: Hyper) -> None:
+        self._objective.constrain(parameters, hyper)
+
     def value_and_gradient(self) -> Tensor:
         self._objective.gradient()
         return self.ascend(self._objective.value_and_gradient)
