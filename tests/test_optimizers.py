@@ -362,6 +362,26 @@ def test_schedule_free_averages_are_weighted_by_the_largest_rates_squared():
     torch.testing.assert_close(averages, torch.cumsum(weights * z, 0) / torch.cumsum(weights, 0))
 
 
+@pytest.mark.parametrize("name", [name for name in optimizers.names() if optimizers.get(name).averages])
+def test_averages_are_taken_of_what_penalties_have_left(name):
+    """Here they set weights to zero that would have become one; those beyond stay."""
+
+    class Objective:
+        def constrain(self, parameters, hyper):
+            assert "learning_rate" in hyper
+            parameters[:, : SIZE // 2] = 0
+
+    optimizer, weights, gradients = optimizers.get(name), torch.ones(1, SIZE), torch.ones(1, SIZE)
+    state = optimizer.start(weights, LAYOUT)
+    step = optimizer.bind(gradients, state, weights, layout=LAYOUT, objective=Objective())
+    for t in (1.0, 2.0):
+        numbers = {"learning_rate": np.ones(1)} | optimizer.coefficients(np.full(1, t), np.full(1, 0.01))
+        step({key: torch.tensor(value, dtype=torch.float32).view(1, 1) for key, value in numbers.items()})
+    for kept in (state["average"], weights):
+        assert not kept[:, : SIZE // 2].any()
+        assert kept[:, SIZE // 2 :].all()
+
+
 def test_cautious_steps_count_parameters_and_no_padding():
     """Of 40 parameters in blocks of 64 one moves against its momentum; the boost is 40 / 40."""
     optimizer, layout = CautiousAdamW(), Layout([("weight", (30,))], [("bias", (10,))])

@@ -82,9 +82,9 @@ class Penalties:
         """Return the value (K,) of those penalties that have added gradients."""
         return self._technique.smooth_penalty(self._weights, self._numbers)
 
-    def constrain(self, points: Tensor, learning_rate: Tensor) -> None:
-        """Threshold and project the weights among these parameters (K, P), which a step has led to."""
-        weights = points[:, : self._weights.shape[1]]
+    def after(self, parameters: Tensor, learning_rate: Tensor) -> None:
+        """Threshold and project the weights among the parameters (K, P) that a step has left."""
+        weights = parameters[:, : self._weights.shape[1]]
         if self._shrinks:
             self._technique.proximal(weights, self._numbers, learning_rate)
         if self._projects:

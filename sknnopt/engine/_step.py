@@ -1,6 +1,6 @@
 """One optimisation step of K members."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ class Step:
         self._constants = {name: value[:members] for name, value in cohort.constants.items()}
         self._smoothing = {"smoothing": self._constants["smoothing"]} if "smoothing" in self._constants else {}
         self._clips = "clip" in self._constants and not optimizer.line_search
-        self._decays_itself, self._constrains_itself = optimizer.own_decay, optimizer.own_constraints
+        self._decays_itself, self._averages_itself = optimizer.own_decay, optimizer.averages
         randoms = [member.random for member in cohort.members[:members]]
         self._penalties = None
         if job.techniques.regularization is not None:
@@ -145,11 +145,6 @@ class Step:
         self._finish_gradient()
         return value if self._penalties is None else value.add_(self._penalties.smooth_value())
 
-    def constrain(self, points: Tensor, learning_rate: Tensor) -> None:
-        """Threshold and project the weights of points (K, P)."""
-        if self._penalties is not None:
-            self._penalties.constrain(points, learning_rate)
-
     def _finish_gradient(self) -> None:
         if self._penalties is not None:
             self._penalties.gradient()
@@ -167,12 +162,17 @@ class Step:
         self._optimize(hyper)
         if not self._keeps_zeros:
             self._gradients.zero_()  # the padding between blocks must stay zero
-        if not self._constrains_itself:
-            self.constrain(self._parameters, hyper["learning_rate"])
+        if not self._averages_itself:
+            self.constrain(self._parameters, hyper)
         if self._layers is not None:
             self._layers.scale()
         if self._average is not None and hyper.value(AVERAGE) != 0:
             self._average.lerp_(self._parameters, hyper[AVERAGE])
+
+    def constrain(self, parameters: Tensor, hyper: Mapping[str, Tensor]) -> None:
+        """Threshold and project the weights among stepped parameters (K, P)."""
+        if self._penalties is not None:
+            self._penalties.after(parameters, hyper["learning_rate"])
 
     def sync(self) -> None:
         """Bring the flat buffers up to date."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,7 +42,6 @@ class ASGD(Optimizer):
     """
 
     averages = True
-    own_constraints = True
     keeps_zeros = True
     default_learning_rate = 1e-2
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -58,7 +58,6 @@ class ASGD(Optimizer):
     def coefficients(self, step: np.ndarray, learning_rate: np.ndarray) -> dict[str, np.ndarray]:
         before = step - 1.0
         return {
-            "learning_rate": learning_rate,
             "step": learning_rate / (1.0 + self.lambd * learning_rate * before) ** self.alpha,
             "lambd": np.full_like(step, self.lambd),
             "intake": 1.0 / np.maximum(1.0, before - self.t0),
@@ -66,6 +65,15 @@ class ASGD(Optimizer):
 
     def init(self, parameters: Tensor) -> dict[str, Tensor]:
         return {"average": parameters.clone()}
+
+    def update(
+        self,
+        gradients: Tensor,
+        state: Mapping[str, Tensor],
+        parameters: Tensor,
+        hyper: Mapping[str, Tensor],
+    ) -> None:
+        self._step(gradients, state, parameters, None, hyper)
 
     def bind(
         self,
@@ -76,24 +84,18 @@ class ASGD(Optimizer):
         layout: Layout,
         objective: Objective,
     ) -> Callable[[Mapping[str, Tensor]], None]:
-        def step(hyper: Mapping[str, Tensor]) -> None:
-            self._descend(gradients, parameters, hyper)
-            objective.constrain(parameters, hyper["learning_rate"])
-            state["average"].lerp_(parameters, hyper["intake"])
+        return partial(self._step, gradients, state, parameters, objective)
 
-        return step
-
-    def update(
-        self,
+    @staticmethod
+    def _step(
         gradients: Tensor,
         state: Mapping[str, Tensor],
         parameters: Tensor,
+        objective: Objective | None,
         hyper: Mapping[str, Tensor],
     ) -> None:
-        self._descend(gradients, parameters, hyper)
-        state["average"].lerp_(parameters, hyper["intake"])
-
-    @staticmethod
-    def _descend(gradients: Tensor, parameters: Tensor, hyper: Mapping[str, Tensor]) -> None:
         gradients.addcmul_(parameters, hyper["lambd"])
         parameters.addcmul_(gradients, hyper["step"], value=-1)
+        if objective is not None:
+            objective.constrain(parameters, hyper)
+        state["average"].lerp_(parameters, hyper["intake"])

@@ -38,8 +38,11 @@ class Objective(Protocol):
     def value_and_gradient(self) -> Tensor:
         """Compute the gradient anew and return each member's value, of shape (K,)."""
 
-    def constrain(self, points: Tensor, learning_rate: Tensor) -> None:
-        """Threshold and project the weights of points (K, P), as the regulariser does after each step."""
+    def constrain(self, parameters: Tensor, hyper: Mapping[str, Tensor]) -> None:
+        """Threshold and project the weights among stepped `parameters`, of shape (K, P), as the penalties ask.
+
+        For optimizers that average, which call it before they do; the caller does it for all others.
+        """
 
 
 class Numbers(dict[str, Tensor]):
@@ -92,10 +95,7 @@ class Optimizer(Choice):
         cohort has a decay. Only the first ``layout.weight_size`` parameters decay.
     averages : bool
         Whether ``state["average"]``, of shape (K, P), is what a member is judged by and keeps, and not the parameters
-        at which gradients are taken.
-    own_constraints : bool
-        Whether the update calls ``objective.constrain`` itself, on the points that its steps lead to; the caller does
-        so for `parameters` otherwise.
+        at which gradients are taken. Such a step calls ``objective.constrain`` before it averages.
     line_search : bool
         Whether steps are as long as a line search finds: gradients are then not clipped.
     keeps_zeros : bool
@@ -118,7 +118,6 @@ class Optimizer(Choice):
     default_weight_decay: ClassVar[float] = 0.0
     own_decay: ClassVar[bool] = False
     averages: ClassVar[bool] = False
-    own_constraints: ClassVar[bool] = False
     line_search: ClassVar[bool] = False
     keeps_zeros: ClassVar[bool] = False
 

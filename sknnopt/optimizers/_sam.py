@@ -99,11 +99,6 @@ class SAM(Optimizer):
         return self._base.averages
 
     @property
-    def own_constraints(self) -> bool:  # type: ignore[override]
-        """As the base."""
-        return self._base.own_constraints
-
-    @property
     def line_search(self) -> bool:  # type: ignore[override]
         """As the base."""
         return self._base.line_search
@@ -163,12 +158,12 @@ class _Sharp:
         self._objective.gradient()
         self.ascend(self._objective.gradient)
 
+    def constrain(self, parameters: Tensor, hyper: Hyper) -> None:
+        self._objective.constrain(parameters, hyper)
+
     def value_and_gradient(self) -> Tensor:
         self._objective.gradient()
         return self.ascend(self._objective.value_and_gradient)
-
-    def constrain(self, points: Tensor, learning_rate: Tensor) -> None:
-        self._objective.constrain(points, learning_rate)
 
     def ascend(self, look: Callable[[], T]) -> T:
         """Look where the gradient at hand leads to within the radius, and come back to the same bits."""

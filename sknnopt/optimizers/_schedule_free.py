@@ -25,7 +25,6 @@ class _ScheduleFree(Optimizer):
     """
 
     own_decay = True
-    own_constraints = True
     averages = True
 
     def init(self, parameters: Tensor) -> dict[str, Tensor]:
@@ -41,7 +40,7 @@ class _ScheduleFree(Optimizer):
         layout: Layout,
         objective: Objective,
     ) -> Callable[[Mapping[str, Tensor]], None]:
-        return partial(self._step, gradients, state, parameters, layout.weight_size, objective.constrain)
+        return partial(self._step, gradients, state, parameters, layout.weight_size, objective)
 
     def update(
         self,
@@ -50,7 +49,7 @@ class _ScheduleFree(Optimizer):
         parameters: Tensor,
         hyper: Mapping[str, Tensor],
     ) -> None:
-        self._step(gradients, state, parameters, parameters.shape[1], _unconstrained, hyper)
+        self._step(gradients, state, parameters, parameters.shape[1], None, hyper)
 
     def _step(
         self,
@@ -58,14 +57,15 @@ class _ScheduleFree(Optimizer):
         state: Mapping[str, Tensor],
         parameters: Tensor,
         n_weights: int,
-        constrain: Callable[[Tensor, Tensor], None],
+        objective: Objective | None,
         hyper: Mapping[str, Tensor],
     ) -> None:
         """One step, of which the first ``n_weights`` parameters decay."""
         z = state["z"].addcmul_(self._direction(gradients, state, hyper), hyper["step"])
         if SHRINKAGE in hyper:
             z[:, :n_weights].addcmul_(parameters[:, :n_weights], hyper[SHRINKAGE], value=-1)
-        constrain(z, hyper["learning_rate"])
+        if objective is not None:
+            objective.constrain(z, hyper)
         average = state["average"].lerp_(z, self._intake(state, hyper["learning_rate"]))
         torch.lerp(z, average, hyper["momentum"], out=parameters)
 
@@ -82,10 +82,6 @@ class _ScheduleFree(Optimizer):
         count.mul_(before).add_(1)
         before.copy_(largest)
         return count.reciprocal()
-
-
-def _unconstrained(points: Tensor, learning_rate: Tensor) -> None:
-    """Leave the points as they are."""
 
 
 class ScheduleFreeSGD(_ScheduleFree):
