@@ -136,6 +136,22 @@ class TestSteps:
         with pytest.raises(ValueError, match="Late changes its shape from step to step"):
             loop.run(5)
 
+    def test_a_state_that_is_not_there_yet_stays_away(self):
+        class Anchored(torch.optim.SGD):
+            def step(self, closure=None):
+                rate = self.param_groups[0]["lr"]
+                for parameter in self.param_groups[0]["params"] if rate else []:
+                    first = self.state[parameter].setdefault("first", parameter.detach().clone())
+                    parameter.data.sub_(rate * (parameter.grad + parameter - first))
+
+        expected = Loop([TorchOptimizer(Anchored)], (0.001,), rows=[0]).run(4)
+        loop = Loop([TorchOptimizer(Anchored)], (0.0,), rows=[0])
+        loop.run(3)
+        loop.bind()
+        loop.rates = [0.001]
+        assert torch.equal(loop.run(4), expected)
+        assert not torch.equal(expected[-1], expected[0])
+
     def test_global_random_state_is_left_alone(self):
         class Noisy(torch.optim.SGD):
             def step(self, closure=None):
