@@ -52,7 +52,7 @@ def test_every_class_shows_an_example(kind):
         (activations, "rleu", "relu"),
         (initializers, "xavier_unifrom", "xavier_uniform"),
         (optimizers, "Adam", "adam"),
-        (regularization, "elasticnet", "elastic_net"),
+        (regularization, "elastic_nt", "elastic_net"),
         (schedules, "cosin", "cosine"),
     ],
 )
