@@ -144,6 +144,21 @@ class TestFromAnEstimator:
         for name, old in (("level_l1", "level_l1"), ("level_l130", "level_infrequent_sklearn")):
             assert_allclose(weight[1][:, columns[1].index(name)], weight[0][:, columns[0].index(old)], atol=1e-9)
 
+    def test_levels_that_share_a_column_start_from_their_mean(self):
+        rng = np.random.default_rng(0)
+        level = np.r_[np.arange(1, 131), np.minimum(rng.geometric(0.02, 2000), 130)]
+        frame = pd.DataFrame({"level": [f"l{i}" for i in level]})
+        y = level % 2
+        source = NNClassifier(**{**QUICK, "precision": "float64"}).fit(frame[level <= 95], y[level <= 95])
+        now = NNClassifier(**EXACT, initial_weights=source).fit(frame, y)
+        old, new = (list(one.preprocessor_.get_feature_names_out()) for one in (source, now))
+        before, after = (one.module_.dense_0.weight.detach().numpy() for one in (source, now))
+        rare = now.preprocessor_.encoding.levels[0].infrequent
+        known = [f"level_{name}" for name in rare if f"level_{name}" in old]
+        assert 0 < len(known) < len(rare)
+        expected = before[:, [old.index(name) for name in known]].sum(1) / len(rare)
+        assert_allclose(after[:, new.index("level_infrequent_sklearn")], expected, atol=1e-9)
+
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
     def test_sparse_tables_scaled_otherwise_are_exact(self, make):
         X, y = load_breast_cancer(return_X_y=True)
@@ -322,6 +337,25 @@ class TestFromTensors:
         for name, value in part.module_.state_dict().items():
             assert_allclose(value, body.get(name, fresh.module_.state_dict()[name]), atol=1e-9)
 
+    @pytest.mark.parametrize("settings", [{}, {"network": own_network}], ids=named)
+    def test_what_would_be_drawn_changes_nothing(self, settings):
+        """The random streams of training are the member's, whatever it starts from."""
+        X, y = WINE
+        fresh = NNClassifier(**QUICK, **settings).fit(X, y)
+        first = next(name for name, _ in fresh.module_.named_parameters() if name.endswith("bias"))
+        start = {} if settings else {first: np.zeros(8)}
+        if settings:
+            kept: dict[str, torch.Tensor] = {}
+
+            def spied(n_inputs: int, n_outputs: int) -> nn.Module:
+                module = own_network(n_inputs, n_outputs)
+                kept.update({name: value.detach().clone() for name, value in module.state_dict().items()})
+                return module
+
+            NNClassifier(**QUICK, network=spied).fit(X, y)
+            start = kept
+        assert_same_weights(NNClassifier(**QUICK, **settings, initial_weights=start).fit(X, y), fresh)
+
     def test_a_module_of_members(self):
         X, y = IRIS
         source = NNClassifier(**QUICK, n_members=2).fit(X, y)
@@ -349,6 +383,9 @@ class TestFromTensors:
         state["first.bias"] = torch.ones(5)
         tied = state.pop("last.weight")
         same = NNClassifier(**STILL, network=Tied, initial_weights=state, frozen_layers=["again.weight"]).fit(X, y)
+        drawn = {"initializer": "orthogonal", "initial_weights": state}
+        again = NNClassifier(**STILL, network=Tied, **drawn).fit(X, y)
+        assert_allclose(again.module_.last.weight.detach(), tied, atol=1e-9)
         assert_array_equal(same.module_.first.bias.detach(), np.ones(5))
         assert_array_equal(same.module_.last.weight.detach(), tied)
         assert same.module_.last.weight is same.module_.again.weight

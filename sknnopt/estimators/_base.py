@@ -80,8 +80,10 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
 
     def __sklearn_clone__(self) -> Self:
         """Clone all parameters but the initial weights, which are shared: a clone of a fitted estimator has none."""
-        plain = copy.copy(self)
-        plain.initial_weights = None
+        plain = self
+        if self.initial_weights is not None:
+            plain = copy.copy(self)
+            plain.initial_weights = None
         twin: Self = _clone_parametrized(plain)
         twin.initial_weights = self.initial_weights
         return twin
