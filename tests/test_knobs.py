@@ -107,6 +107,8 @@ def learning_rate(fit: Fit) -> None:
     assert_allclose(steps[1], 2 * steps[0], atol=1e-5)
     assert fit(optimizer="sgd", schedule="constant").history_[0]["learning_rate"] == 0.01
     assert fit(optimizer="adam", schedule="constant").history_[0]["learning_rate"] == 0.001
+    chosen = fit(learning_rate="auto", schedule="constant")
+    assert chosen.history_[0]["learning_rate"] == chosen.learning_rate_ != 0.001
 
 
 def weight_decay(fit: Fit) -> None:
@@ -143,7 +145,7 @@ def batch_size(fit: Fit) -> None:
     farthest = [(weights(fit(**settings | {"batch_size": n})) - start).abs().max().item() for n in (200, 20)]
     assert farthest[0] == pytest.approx(1e-4, rel=1e-2)
     assert 5e-4 < farthest[1] < 1.2e-3
-    assert_array_equal(weights(fit(batch_size="auto")), weights(fit(batch_size=128)))
+    assert_array_equal(weights(fit(batch_size="auto")), weights(fit(batch_size=64)))
 
 
 def max_epochs(fit: Fit) -> None:
@@ -251,6 +253,13 @@ def tol(fit: Fit) -> None:
 def n_members(fit: Fit) -> None:
     assert len(fit(n_members=3).module_.members) == 3
     assert fit(n_members=3).n_parameters_ == 3 * fit().n_parameters_
+
+
+def n_restarts(fit: Fit) -> None:
+    one, several = fit(max_epochs=10), fit(max_epochs=10, n_restarts=6)
+    assert len(several.restart_scores_) == 6
+    assert several.restart_scores_[0] == one.restart_scores_[0] == -one.loss_curve_[-1]
+    assert several.loss_curve_[-1] == -max(several.restart_scores_) < one.loss_curve_[-1]
 
 
 def preprocessing(fit: Fit) -> None:

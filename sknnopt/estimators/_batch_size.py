@@ -1,21 +1,22 @@
 """The batch size that follows from the number of training rows."""
 
-import math
+LARGEST = 512
+"""Batch size of the largest tables under ``batch_size="auto"``."""
 
-LEAST, MOST = 64, 512
-"""What ``batch_size="auto"`` lies between."""
+SIZES = {64: 715, 128: 11_450, 256: 183_200}
+"""The other batch sizes, and the largest number of training rows that each is for.
+
+A doubling each time that the rows are 16 times as many, as measured (docs/adaptive.md). The limits are far from round
+numbers: folds that differ by a row get one size, and so train in one cohort.
+"""
 
 
 def auto_batch_size(n_rows: int) -> int:
-    """Return the power of two nearest to 3 sqrt(n), between 64 and 512.
-
-    An epoch then has about sqrt(n) / 3 steps. Sizes change at 910, 3,640 and 14,563 rows, far from round numbers: folds
-    that differ by a row get one size, and train in one cohort.
+    """Return the batch size for a number of training rows.
 
     Examples
     --------
-    >>> [auto_batch_size(n) for n in (100, 1_000, 5_000, 20_000, 1_000_000)]
-    [64, 128, 256, 512, 512]
+    >>> [auto_batch_size(n) for n in (100, 1_000, 20_000, 1_000_000)]
+    [64, 128, 256, 512]
     """
-    nearest: int = 2 ** round(math.log2(3 * math.sqrt(max(1, n_rows))))
-    return min(MOST, max(LEAST, nearest))
+    return next((size for size, most in SIZES.items() if n_rows <= most), LARGEST)

@@ -32,8 +32,10 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         built with. "lsuv" and "data_dependent" look at training rows; their `base` is swept as ``initializer__base``.
     optimizer : str or Optimizer, default="adamw"
         See :mod:`sknnopt.optimizers`.
-    learning_rate : float or None, default=None
-        Base learning rate; None is the optimizer's default.
+    learning_rate : float, "auto" or None, default=None
+        Base learning rate; None is the optimizer's default. "auto" tries 13 rates, from 1/316 of the default to 100
+        times, on a part of the training rows and judges them by the others, at about the cost of a fit; see
+        ``docs/adaptive.md``. One test serves all members and restarts, and later calls that go on training.
     weight_decay : float, Scheduled or None, default=None
         Decoupled weight decay: each step multiplies the weights, not biases or normalisation, by
         1 - learning rate * `weight_decay`. None is the optimizer's default (0.01 for "adamw", else 0).
@@ -42,7 +44,8 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     warmup : float, default=0.0
         Fraction of all steps over which the learning rate rises linearly.
     batch_size : int or "auto", default="auto"
-        Rows a step; "auto" is 128. More than there are rows means the full batch.
+        Rows a step; "auto" is 64 up to 715 training rows, 128 up to 11,450, 256 up to 183,200, then 512. More than
+        there are rows means the full batch.
     max_epochs : int, default=100
         Epochs to train, if early stopping does not end it before.
     gradient_clipping : float or None, default=1.0
@@ -81,6 +84,10 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Least improvement of the score.
     n_members : int, default=1
         Networks to train in lockstep from different seeds; their predictions are averaged.
+    n_restarts : int, default=1
+        Initialisations to train each network from, in lockstep. The one of the best score on the withheld rows is
+        kept, or of the least training loss where none are withheld. `partial_fit`, and a warm start, train the one
+        there is. Callbacks are called for every start.
     preprocessing : "auto" or None, default="auto"
         "auto" encodes a raw table: numbers are robustly scaled, categories one-hot encoded, missing values filled in;
         see :class:`~sknnopt.data.TableEncoder`. None takes finite numbers as they are.
@@ -119,6 +126,14 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         withheld rows is without either.
     validation_scores_ : list of float or None
         Score of the withheld rows after each epoch (minus the loss under ``scoring="loss"``).
+    learning_rate_ : float
+        The base learning rate trained with.
+    learning_rate_test_ : dict
+        With ``learning_rate="auto"``: the arrays "learning_rate" of rates tried and "loss" of what they came to on
+        rows not trained on (infinite where training diverged), and how they were tried, "epochs" on "n_samples" rows.
+    restart_scores_ : ndarray of shape (n_restarts,) or (n_members, n_restarts)
+        What each start is judged by, the larger the better (minus the loss, if it is a loss); minus infinity where
+        training diverged at once. Everything else describes the starts that were kept.
     history_ : list of dict
         A record an epoch: epoch, train_loss, valid_loss and valid_score where there are withheld rows,
         learning_rate (of the last step), gradient_norm (of the last batch), weight_norm, seconds. With several members

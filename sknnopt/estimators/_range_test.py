@@ -51,12 +51,13 @@ def plan_of(n_rows: int, batch_size: int, epochs: int) -> Plan:
     Examples
     --------
     >>> plan_of(10_000, 128, 100)
-    Plan(rows=1357, epochs=37)
+    Plan(rows=1286, epochs=36)
     """
     steps = epochs * n_rows / batch_size
-    share = min(COST / len(FACTORS), MOST_STEPS / steps) ** (2 / 3)
-    rows = int(min(0.8 * n_rows, max(FEWEST_ROWS, share * n_rows)))
-    return Plan(max(1, rows), max(1, round(math.sqrt(rows / n_rows) * epochs)))
+    share = min(COST / len(FACTORS), MOST_STEPS / steps)
+    least = int(min(share ** (2 / 3), share * epochs) * n_rows)  # the second where that is for less than an epoch
+    rows = max(1, int(min(0.8 * n_rows, max(FEWEST_ROWS, least))))
+    return Plan(rows, max(1, round(math.sqrt(rows / n_rows) * epochs)))
 
 
 class RangeTest(NamedTuple):
@@ -137,20 +138,44 @@ def _losses(job: Job, result: Result, judged: NDArray[np.int64]) -> NDArray[np.f
 
 
 def best_rate(rates: NDArray[np.float64], losses: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
-    """Return the middle, on a logarithmic scale, of the rates about as good as the best."""
-    finite = np.flatnonzero(np.isfinite(losses).all(1))
-    if len(finite) == 0:
-        return float(rates[0])
-    means = np.full(len(rates), np.inf)
-    means[finite] = losses[finite] @ weight / weight.sum()
+    """Return the middle, on a logarithmic scale, of the rates around the best that are as good as it.
+
+    A rate is as good as the best if its loss is greater by less than one standard error of the difference, which is
+    taken row by row. The lowest rate is returned if every probe has diverged.
+
+    Parameters
+    ----------
+    rates : ndarray of shape (P,)
+        Ascending.
+    losses : ndarray of shape (P, n)
+        Infinite where a probe has diverged.
+    weight : ndarray of shape (n,)
+
+    Examples
+    --------
+    >>> losses = np.array([[3.0, 3.0, 3.0], [1.0, 0.0, 2.0], [0.0, 1.0, 1.9], [2.0, 2.0, 2.0], [np.inf] * 3])
+    >>> best_rate(np.array([0.01, 0.1, 1.0, 10.0, 100.0]), losses, np.ones(3))
+    0.31622776601683794
+    """
+    means = np.average(losses, axis=1, weights=weight)
     best = int(means.argmin())
-    good = []
-    for k in finite:
-        difference = losses[k] - losses[best]
-        error = math.sqrt(weight**2 @ (difference - difference.mean()) ** 2) / weight.sum()
-        good.append(means[k] - means[best] <= error)
-    run = finite[np.array(good)]
-    return float(np.exp(np.log(rates[run]).mean()))
+    if not np.isfinite(means[best]):
+        return float(rates[0])
+    first = last = best
+    while first > 0 and _as_good(losses[first - 1], losses[best], weight):
+        first -= 1
+    while last + 1 < len(rates) and _as_good(losses[last + 1], losses[best], weight):
+        last += 1
+    return float(np.sqrt(rates[first] * rates[last]))
+
+
+def _as_good(losses: NDArray[np.float64], best: NDArray[np.float64], weight: NDArray[np.float64]) -> bool:
+    if not np.isfinite(losses).all():
+        return False
+    difference = losses - best
+    mean = np.average(difference, weights=weight)
+    error = math.sqrt(((weight * (difference - mean)) ** 2).sum()) / weight.sum()
+    return bool(mean <= error)
 
 
 class AutoRateMixin:
