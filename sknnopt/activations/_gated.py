@@ -43,6 +43,7 @@ class GLU(Activation):
 
     expansion = 2
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"gate": [str, Activation, callable]}
+    search_space = {"gate": ["sigmoid", "relu", "gelu", "silu"]}
 
     def __init__(self, gate: str | Activation | Callable[[Tensor], Tensor] = "sigmoid") -> None:
         self.gate = gate

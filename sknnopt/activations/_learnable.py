@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from .._choices import Range
 from .._compat import Interval
 from ._base import Activation
 from ._modules import ParametricUnit, SwishUnit
@@ -94,6 +95,7 @@ class PReLU(LearnableActivation):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"initial": [_number], "shared": ["boolean"]}
+    search_space = {"initial": Range(0.05, 0.5), "shared": [False, True]}
 
     def __init__(self, *, initial: float = 0.25, shared: bool = False) -> None:
         self.initial = initial
@@ -141,6 +143,7 @@ class LearnableSwish(LearnableActivation):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"initial": [_number]}
+    search_space = {"initial": Range(0.5, 2.0)}
 
     def __init__(self, *, initial: float = 1.0) -> None:
         self.initial = initial
@@ -191,6 +194,7 @@ class Parametric(LearnableActivation):
         "base": [str, Activation, callable],
         "initial": [_number],
     }
+    search_space = {"base": ["mish", "selu", "silu", "relu"]}
 
     def __init__(self, base: str | Activation | Callable[[Tensor], Tensor] = "mish", *, initial: float = 1.0) -> None:
         self.base = base

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from .._choices import Range
 from .._compat import Interval
 from ._base import Activation
 
@@ -19,6 +20,10 @@ aten = torch.ops.aten
 
 class Identity(Activation):
     """The identity, ``f(x) = x``; a network of them is a linear model. Gain 1.
+
+    References
+    ----------
+    Widrow and Hoff, "Adaptive switching circuits", 1960: linear units.
 
     Examples
     --------
@@ -89,6 +94,7 @@ class LeakyReLU(Activation):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "negative_slope": [Interval(Real, 0, None, closed="left")]
     }
+    search_space = {"negative_slope": Range(0.01, 0.3, log=True)}
 
     def __init__(self, *, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
@@ -130,6 +136,7 @@ class ELU(Activation):
 
     saved = "output"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"alpha": [Interval(Real, 0, None, closed="left")]}
+    search_space = {"alpha": Range(0.25, 2.0)}
 
     def __init__(self, *, alpha: float = 1.0) -> None:
         self.alpha = alpha
@@ -168,6 +175,7 @@ class CELU(Activation):
 
     saved = "output"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"alpha": [Interval(Real, 0, None, closed="neither")]}
+    search_space = {"alpha": Range(0.25, 2.0)}
 
     def __init__(self, *, alpha: float = 1.0) -> None:
         self.alpha = alpha

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from .._choices import Range
 from .._compat import Interval, StrOptions
 from ._base import Activation
 
@@ -176,6 +177,7 @@ class Softplus(Activation):
 
     _threshold: ClassVar[float] = 20.0  # torch's own: beyond it the function is x to the last bit of float32
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"beta": [Interval(Real, 0, None, closed="neither")]}
+    search_space = {"beta": Range(0.5, 10.0, log=True)}
 
     def __init__(self, *, beta: float = 1.0) -> None:
         self.beta = beta

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .._choices import Range
 from .._compat import Interval
 from ._base import Averaging
 
@@ -36,6 +37,7 @@ class EMA(Averaging):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"decay": [Interval(Real, 0, 1, closed="left")]}
+    search_space = {"decay": [0.9, 0.97, 0.99, 0.997, 0.999]}
 
     def __init__(self, decay: float = 0.99) -> None:
         self.decay = decay
@@ -66,6 +68,7 @@ class SWA(Averaging):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"start": [Interval(Real, 0, 1, closed="left")]}
+    search_space = {"start": Range(0.5, 0.9)}
 
     def __init__(self, start: float = 0.75) -> None:
         self.start = start

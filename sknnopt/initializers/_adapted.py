@@ -88,6 +88,7 @@ class LSUV(_Adapted):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**_Adapted._parameter_constraints, "n_rows": [_COUNT]}
+    search_space = {"base": ["orthogonal", "normal"]}
 
     def __init__(self, *, base: Base = "orthogonal", n_rows: int = 512) -> None:
         self.base = base
@@ -134,6 +135,7 @@ class DataDependent(_Adapted):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**_Adapted._parameter_constraints, "n_rows": [_COUNT]}
+    search_space = {"base": ["normal", "orthogonal"]}
 
     def __init__(self, *, base: Base = "normal", n_rows: int = 512) -> None:
         self.base = base
@@ -176,6 +178,8 @@ class ZeroOutput(_Adapted):
     >>> network(torch.randn(1, 3)).detach()
     tensor([[0., 0.]])
     """
+
+    search_space = {"base": ["kaiming_uniform", "kaiming_normal", "xavier_uniform", "orthogonal"]}
 
     def __init__(self, *, base: Base = "kaiming_uniform") -> None:
         self.base = base

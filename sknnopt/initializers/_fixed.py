@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import Generator, Tensor
 from torch.nn import init
 
+from .._choices import Range
 from .._compat import Interval, InvalidParameterError
 from ._base import Initializer
 
@@ -19,6 +20,11 @@ _POSITIVE = Interval(Real, 0, None, closed="neither")
 
 class Zeros(Initializer):
     """Every weight zero, ``w = 0``: right for a linear model; with hidden layers only biases learn.
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams, "Learning internal representations by error propagation", 1986, on breaking
+    symmetry.
 
     Examples
     --------
@@ -40,6 +46,11 @@ class Constant(Initializer):
     ----------
     value : float, default=0.05
         Any finite number.
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams, "Learning internal representations by error propagation", 1986, on breaking
+    symmetry.
 
     Examples
     --------
@@ -66,6 +77,10 @@ class Uniform(Initializer):
     ----------
     low, high : float, default=-0.05 and 0.05
         Finite, ``low < high``.
+
+    References
+    ----------
+    Thimm and Fiesler, "High-order and multilayer perceptron initialization", 1997.
 
     Examples
     --------
@@ -104,6 +119,11 @@ class Normal(Initializer):
     std : float, default=0.05
         Standard deviation, in (0, inf).
 
+    References
+    ----------
+    Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks", 2012,
+    section 5.
+
     Examples
     --------
     >>> import torch
@@ -114,6 +134,7 @@ class Normal(Initializer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"mean": [_ANY_REAL], "std": [_POSITIVE]}
+    search_space = {"std": Range(0.005, 0.5, log=True)}
 
     def __init__(self, *, mean: float = 0.0, std: float = 0.05) -> None:
         self.mean = mean
@@ -135,6 +156,10 @@ class TruncatedNormal(Initializer):
     cut : float, default=2.0
         In standard deviations, in (0, inf).
 
+    References
+    ----------
+    Robert, "Simulation of truncated normal variables", 1995.
+
     Examples
     --------
     >>> import torch
@@ -149,6 +174,7 @@ class TruncatedNormal(Initializer):
         "std": [_POSITIVE],
         "cut": [_POSITIVE],
     }
+    search_space = {"std": Range(0.005, 0.5, log=True)}
 
     def __init__(self, *, mean: float = 0.0, std: float = 0.05, cut: float = 2.0) -> None:
         self.mean = mean

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import init
 
+from .._choices import Range
 from .._compat import Interval
 from ._base import Initializer
 
@@ -41,6 +42,7 @@ class Identity(Initializer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"noise": [Interval(Real, 0, None, closed="left")]}
+    search_space = {"noise": Range(1e-3, 0.1, log=True)}
 
     def __init__(self, *, noise: float = 0.01) -> None:
         self.noise = noise
@@ -80,6 +82,7 @@ class Sparse(Initializer):
         "sparsity": [Interval(Real, 0, 1, closed="left")],
         "std": [Interval(Real, 0, None, closed="neither"), None],
     }
+    search_space = {"sparsity": Range(0.5, 0.95)}
 
     def __init__(self, *, sparsity: float = 0.9, std: float | None = None) -> None:
         self.sparsity = sparsity

@@ -96,6 +96,8 @@ class KaimingUniform(_Kaiming):
     0.1
     """
 
+    search_space = {"fan_mode": ["fan_in", "fan_out"]}
+
     def draw(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
         reach = math.sqrt(3) * self._std(weight, gain)
         init.uniform_(weight, -reach, reach, generator=generator)
@@ -121,6 +123,8 @@ class KaimingNormal(_Kaiming):
     >>> round(weight.std().item(), 2)
     0.1
     """
+
+    search_space = {"fan_mode": ["fan_in", "fan_out"]}
 
     def draw(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
         init.normal_(weight, 0.0, self._std(weight, gain), generator=generator)

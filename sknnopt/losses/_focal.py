@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval
 from ._base import Loss
 
@@ -60,6 +61,7 @@ class Focal(_Focal):
 
     tasks = frozenset({"classification"})
     link = "softmax"
+    search_space = {"gamma": Range(0.5, 5.0)}
 
     def for_task(self, task: str) -> Loss:
         return SigmoidFocal(gamma=self.gamma) if task == "multilabel" else self
@@ -100,6 +102,7 @@ class SigmoidFocal(_Focal):
 
     tasks = frozenset({"multilabel"})
     link = "sigmoid"
+    search_space = {"gamma": Range(0.5, 5.0)}
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         log_p = _log_sigmoid(output * (2 * target - 1))

@@ -57,6 +57,7 @@ class Hinge(_Hinge):
 
     tasks = frozenset({"classification"})
     link = "softmax"
+    search_space = {"squared": [False, True]}
 
     def for_task(self, task: str) -> Loss:
         return BinaryHinge(squared=self.squared) if task == "multilabel" else self
@@ -101,6 +102,7 @@ class BinaryHinge(_Hinge):
 
     tasks = frozenset({"multilabel"})
     link = "sigmoid"
+    search_space = {"squared": [False, True]}
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         return self._value(1 - output * (2 * target - 1)).sum(1)

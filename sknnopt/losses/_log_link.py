@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .._choices import Range
 from .._compat import Interval
 from ._regression import RegressionLoss
 
@@ -116,6 +117,7 @@ class Tweedie(_LogLink):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"power": [Interval(Real, 1, 2, closed="neither")]}
+    search_space = {"power": Range(1.1, 1.9)}
 
     def __init__(self, *, power: float = 1.5) -> None:
         self.power = power

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .._choices import Range
 from .._compat import Interval
 from ._base import Loss
 
@@ -93,6 +94,7 @@ class Huber(RegressionLoss):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"delta": [Interval(Real, 0, None, closed="neither")]}
+    search_space = {"delta": Range(0.1, 3.0, log=True)}
 
     def __init__(self, *, delta: float = 1.0) -> None:
         self.delta = delta

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval
 from ._base import zeros
 from ._fused import divided
@@ -47,6 +48,7 @@ class AdaBelief(Moments):
         **BETAS,
         "beta_2": [Interval(Real, 0, 1, closed="neither")],
     }
+    search_space = {**Moments.search_space, "epsilon": Range(1e-16, 1e-8, log=True)}
 
     def __init__(self, *, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-16) -> None:
         self.beta_1 = beta_1

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval
 from .._layout import Block, Layout, padded
 from ._base import POSITIVE, Objective, Optimizer
@@ -59,6 +60,7 @@ class Adafactor(Optimizer):
         "relative_step": ["boolean"],
         "smallest_scale": [POSITIVE],
     }
+    search_space = {"decay_rate": Range(0.6, 1.0), "clipping": Range(0.5, 2.0)}
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from ._base import POSITIVE, zeros
 from ._fused import adam_direction
 from ._moments import BETAS, Moments
@@ -48,6 +49,7 @@ class Adam(Moments):
 
     keeps_zeros = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**BETAS, "amsgrad": ["boolean"]}
+    search_space = {**Moments.search_space, "epsilon": Range(1e-10, 1e-3, log=True), "amsgrad": [False, True]}
 
     def __init__(
         self, *, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, amsgrad: bool = False
@@ -145,6 +147,7 @@ class NAdam(Moments):
     keeps_zeros = True
     default_learning_rate = 2e-3
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**BETAS, "momentum_decay": [POSITIVE]}
+    search_space = {**Moments.search_space, "momentum_decay": Range(1e-3, 1e-2, log=True)}
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from ._base import FRACTION, POSITIVE, Optimizer, zeros
 from ._fused import divided
 
@@ -47,6 +48,7 @@ class Adan(Optimizer):
         "beta_3": [FRACTION],
         "epsilon": [POSITIVE],
     }
+    search_space = {"beta_1": Range(0.9, 0.99), "beta_2": Range(0.85, 0.97), "beta_3": [0.95, 0.99, 0.999]}
 
     def __init__(
         self, *, beta_1: float = 0.98, beta_2: float = 0.92, beta_3: float = 0.99, epsilon: float = 1e-8

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from ._base import FRACTION, NON_NEGATIVE, POSITIVE, Optimizer, zeros
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
@@ -46,6 +47,7 @@ class Adagrad(Optimizer):
         "initial_accumulator_value": [NON_NEGATIVE],
         "epsilon": [POSITIVE],
     }
+    search_space = {"initial_accumulator_value": [0.0, 0.1]}
 
     def __init__(
         self, *, lr_decay: float = 0.0, initial_accumulator_value: float = 0.0, epsilon: float = 1e-10
@@ -108,6 +110,8 @@ class Adadelta(Optimizer):
     keeps_zeros = True
     default_learning_rate = 1.0
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"rho": [FRACTION], "epsilon": [POSITIVE]}
+    search_space = {"rho": Range(0.85, 0.99), "epsilon": Range(1e-8, 1e-2, log=True)}
+    learning_rates = Range(0.1, 3.0, log=True)
 
     def __init__(self, *, rho: float = 0.9, epsilon: float = 1e-6) -> None:
         self.rho = rho
@@ -176,6 +180,12 @@ class RMSprop(Optimizer):
         "epsilon": [POSITIVE],
         "momentum": [FRACTION],
         "centered": ["boolean"],
+    }
+    search_space = {
+        "alpha": [0.9, 0.95, 0.99],
+        "epsilon": Range(1e-10, 1e-3, log=True),
+        "momentum": [0.0, 0.9],
+        "centered": [False, True],
     }
 
     def __init__(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval
 from ._base import FRACTION, NON_NEGATIVE, zeros
 from ._fused import divided
@@ -56,6 +57,7 @@ class AdEMAMix(Moments):
         "alpha": [NON_NEGATIVE],
         "warmup_steps": [Interval(Integral, 0, None, closed="left")],
     }
+    search_space = {**Moments.search_space, "beta_3": [0.99, 0.999, 0.9999], "alpha": Range(2.0, 10.0)}
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from .._choices import Range
 from .._layout import Layout
 from ._base import NON_NEGATIVE, Objective, Optimizer
 
@@ -49,6 +50,7 @@ class ASGD(Optimizer):
         "alpha": [NON_NEGATIVE],
         "t0": [NON_NEGATIVE],
     }
+    search_space = {"lambd": Range(1e-6, 1e-2, log=True), "alpha": Range(0.5, 1.0)}
 
     def __init__(self, *, lambd: float = 1e-4, alpha: float = 0.75, t0: float = 0.0) -> None:
         self.lambd = lambd

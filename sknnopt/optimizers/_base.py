@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._choices import Choice
+from .._choices import Choice, Range
 from .._compat import Interval
 from .._layout import Layout
 
@@ -125,6 +125,11 @@ class Optimizer(Choice):
         super().__init_subclass__(**kwargs)
         if "update" in vars(cls) and "keeps_zeros" not in vars(cls):
             cls.keeps_zeros = False
+
+    @property
+    def learning_rates(self) -> Range:
+        """Learning rates worth searching: a tenth to ten times the default, where a class does not say otherwise."""
+        return Range(self.default_learning_rate / 10, self.default_learning_rate * 10, log=True)
 
     @property
     def stateful(self) -> bool:

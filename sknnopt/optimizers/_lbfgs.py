@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval
 from .._layout import Layout
 from ._base import SHRINKAGE, Objective, Optimizer, zeros
@@ -65,6 +66,8 @@ class LBFGS(Optimizer):
         "history_size": [Interval(Integral, 1, None, closed="left")],
         "max_line_search": [Interval(Integral, 1, None, closed="left")],
     }
+    search_space = {"history_size": [5, 10, 20]}
+    learning_rates = Range(0.1, 1.0, log=True)
 
     def __init__(self, *, history_size: int = 10, max_line_search: int = 25) -> None:
         self.history_size = history_size

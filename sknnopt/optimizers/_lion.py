@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from ._base import FRACTION, Optimizer, zeros
 
 __all__ = ["Lion"]
@@ -40,6 +41,8 @@ class Lion(Optimizer):
     keeps_zeros = True
     default_learning_rate = 1e-4
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"beta_1": [FRACTION], "beta_2": [FRACTION]}
+    search_space = {"beta_1": Range(0.8, 0.95), "beta_2": [0.95, 0.98, 0.99]}
+    learning_rates = Range(1e-5, 1e-3, log=True)
 
     def __init__(self, *, beta_1: float = 0.9, beta_2: float = 0.99) -> None:
         self.beta_1 = beta_1

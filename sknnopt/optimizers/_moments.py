@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from ._base import FRACTION, POSITIVE, Optimizer, zeros
 
 __all__ = ["BETAS", "Moments", "adam_numbers"]
@@ -24,6 +25,7 @@ class Moments(Optimizer):
     epsilon: float
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = BETAS
+    search_space = {"beta_1": Range(0.8, 0.95), "beta_2": [0.9, 0.95, 0.98, 0.99, 0.999]}
 
     def _intakes(self, step: np.ndarray) -> dict[str, np.ndarray]:
         return {

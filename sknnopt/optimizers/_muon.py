@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import StrOptions
 from .._layout import Layout
 from ._base import FRACTION, POSITIVE, SHRINKAGE, Objective, Optimizer
@@ -83,6 +84,12 @@ class Muon(Optimizer):
         "beta_2": [FRACTION],
         "epsilon": [POSITIVE],
     }
+    search_space = {
+        "momentum": Range(0.85, 0.98),
+        "matrices": ["hidden", "all"],
+        "adamw_ratio": Range(0.01, 0.5, log=True),
+    }
+    learning_rates = Range(3e-3, 0.1, log=True)
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval
 from .._layout import Layout
 from ._base import POSITIVE, SHRINKAGE, Objective, zeros
@@ -72,6 +73,13 @@ class Prodigy(Moments):
         "bias_correction": ["boolean"],
         "safeguard_warmup": ["boolean"],
     }
+    search_space = {
+        **Moments.search_space,
+        "d_coef": Range(0.5, 2.0, log=True),
+        "bias_correction": [False, True],
+        "safeguard_warmup": [False, True],
+    }
+    learning_rates = Range(0.5, 2.0, log=True)
 
     def __init__(
         self,

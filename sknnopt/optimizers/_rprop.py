@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval, InvalidParameterError
 from ._base import POSITIVE, Optimizer, zeros
 
@@ -55,6 +56,7 @@ class Rprop(Optimizer):
         "smallest": [POSITIVE],
         "largest": [POSITIVE],
     }
+    search_space = {"eta_minus": Range(0.3, 0.7), "eta_plus": Range(1.1, 1.5)}
 
     def __init__(
         self, *, eta_minus: float = 0.5, eta_plus: float = 1.2, smallest: float = 1e-4, largest: float = 5000.0

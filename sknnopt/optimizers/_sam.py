@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import InvalidParameterError
 from .._layout import Layout
 from ._base import NON_NEGATIVE, SHRINKAGE, Objective, Optimizer
@@ -57,6 +58,7 @@ class SAM(Optimizer):
         "rho": [NON_NEGATIVE],
         "adaptive": ["boolean"],
     }
+    search_space = {"rho": Range(0.01, 0.5, log=True), "adaptive": [False, True]}
 
     def __init__(self, base: str | Optimizer | type = "adamw", *, rho: float = 0.05, adaptive: bool = False) -> None:
         self.base = base
@@ -87,6 +89,11 @@ class SAM(Optimizer):
     def default_learning_rate(self) -> float:  # type: ignore[override]
         """That of the base."""
         return self._base.default_learning_rate
+
+    @property
+    def learning_rates(self) -> Range:
+        """Those of the base."""
+        return self._base.learning_rates
 
     @property
     def default_weight_decay(self) -> float:  # type: ignore[override]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._layout import Layout
 from ._base import FRACTION, POSITIVE, SHRINKAGE, Objective, Optimizer, zeros
 from ._fused import divided
@@ -110,6 +111,8 @@ class ScheduleFreeSGD(_ScheduleFree):
     keeps_zeros = True
     default_learning_rate = 0.1
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"momentum": [FRACTION]}
+    search_space = {"momentum": Range(0.8, 0.98)}
+    learning_rates = Range(0.02, 2.0, log=True)
 
     def __init__(self, *, momentum: float = 0.9) -> None:
         self.momentum = momentum
@@ -159,6 +162,8 @@ class ScheduleFreeAdamW(_ScheduleFree):
         "beta_2": [FRACTION],
         "epsilon": [POSITIVE],
     }
+    search_space = {"beta_1": Range(0.85, 0.98), "beta_2": [0.9, 0.95, 0.98, 0.99, 0.999]}
+    learning_rates = Range(5e-4, 2e-2, log=True)
 
     def __init__(self, *, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> None:
         self.beta_1 = beta_1

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import InvalidParameterError
 from ._base import FRACTION, Optimizer, zeros
 
@@ -52,6 +53,8 @@ class SGD(Optimizer):
         "dampening": [FRACTION],
         "nesterov": ["boolean"],
     }
+    search_space = {"momentum": Range(0.8, 0.99), "nesterov": [False, True]}
+    learning_rates = Range(1e-3, 1.0, log=True)
 
     def __init__(self, *, momentum: float = 0.0, dampening: float = 0.0, nesterov: bool = False) -> None:
         self.momentum = momentum

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval
 from .._layout import Layout
 from ._base import FRACTION, POSITIVE, Objective, Optimizer, zeros
@@ -62,6 +63,7 @@ class SOAP(Optimizer):
         "precondition_frequency": [COUNT],
         "max_dim": [COUNT],
     }
+    search_space = {"beta_1": Range(0.9, 0.98), "beta_2": [0.9, 0.95, 0.99], "precondition_frequency": [1, 10, 50]}
 
     def __init__(
         self,

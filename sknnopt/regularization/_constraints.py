@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval
 from .._layout import Layout
 from ._base import Hyper, Strength
@@ -55,6 +56,7 @@ class MaxNorm(Layered):
 
     _number: ClassVar[str] = "limit"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = _LIMIT
+    search_space = {"limit": Range(1.0, 5.0)}
 
     def __init__(self, limit: Strength = 3.0) -> None:
         self.limit = limit
@@ -101,6 +103,7 @@ class SpectralNorm(Layered):
 
     _number: ClassVar[str] = "limit"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = _LIMIT
+    search_space = {"limit": Range(0.5, 5.0, log=True)}
 
     def __init__(self, limit: Strength = 2.0) -> None:
         self.limit = limit

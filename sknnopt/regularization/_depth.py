@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any, ClassVar
 
+from .._choices import Range
 from .._compat import Interval
 from ._base import Regularizer
 
@@ -32,6 +33,7 @@ class StochasticDepth(Regularizer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"rate": [Interval(Real, 0, 1, closed="left")]}
+    search_space = {"rate": Range(0.05, 0.5)}
 
     def __init__(self, rate: float = 0.1) -> None:
         self.rate = rate

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval
 from .._layout import Layout
 from .._random import MemberRandom
@@ -45,6 +46,7 @@ class GradientNoise(Regularizer):
         "eta": [Interval(Real, 0, None, closed="left")],
         "gamma": [Interval(Real, 0, None, closed="left")],
     }
+    search_space = {"eta": Range(1e-3, 1.0, log=True)}
 
     def __init__(self, eta: float = 0.01, *, gamma: float = 0.55) -> None:
         self.eta = eta

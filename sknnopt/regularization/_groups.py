@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval, InvalidParameterError, StrOptions
 from .._layout import Block
 from ._base import Hyper, Strength
@@ -56,6 +57,7 @@ class GroupLasso(Layered):
         "strength": [Interval(Real, 0, None, closed="left"), "array-like"],
         "groups": [StrOptions({"inputs", "units"})],
     }
+    search_space = {"strength": Range(1e-5, 1e-1, log=True)}
 
     def __init__(self, strength: Strength = 1e-3, *, groups: Literal["inputs", "units"] = "inputs") -> None:
         self.strength = strength

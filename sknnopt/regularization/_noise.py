@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval
 from .._layout import Layout, padded
 from .._random import MemberRandom
@@ -54,6 +55,7 @@ class InputNoise(Regularizer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"std": [_NON_NEGATIVE]}
+    search_space = {"std": Range(0.01, 0.5, log=True)}
 
     def __init__(self, std: float = 0.1) -> None:
         self.std = std
@@ -99,6 +101,7 @@ class WeightNoise(Layered):
         "std": [_NON_NEGATIVE, "array-like"],
         "relative": ["boolean"],
     }
+    search_space = {"std": Range(0.01, 0.2, log=True), "relative": [False, True]}
 
     def __init__(self, std: Strength = 0.05, *, relative: bool = False) -> None:
         self.std = std
@@ -159,6 +162,7 @@ class DropConnect(Layered):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "rate": [Interval(Real, 0, 1, closed="left"), "array-like"]
     }
+    search_space = {"rate": Range(0.05, 0.5)}
 
     def __init__(self, rate: Strength = 0.2) -> None:
         self.rate = rate

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval
 from ._base import Hyper, Strength, row_sums
 from ._layers import Layered
@@ -58,6 +59,7 @@ class L1(Layered):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = _STRENGTH
+    search_space = {"strength": Range(1e-6, 1e-2, log=True)}
 
     def __init__(self, strength: Strength = 1e-4) -> None:
         self.strength = strength
@@ -94,6 +96,7 @@ class L2(Layered):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = _STRENGTH
+    search_space = {"strength": Range(1e-6, 1e-2, log=True)}
 
     def __init__(self, strength: Strength = 1e-4) -> None:
         self.strength = strength
@@ -134,6 +137,7 @@ class ElasticNet(Layered):
         **_STRENGTH,
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
     }
+    search_space = {"strength": Range(1e-6, 1e-2, log=True), "l1_ratio": Range(0.1, 0.9)}
 
     def __init__(self, strength: Strength = 1e-4, *, l1_ratio: float = 0.5) -> None:
         self.strength = strength

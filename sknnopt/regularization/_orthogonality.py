@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._compat import Interval
 from .._layout import padded
 from ._base import Hyper, Strength
@@ -46,6 +47,7 @@ class Orthogonality(Layered):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "strength": [Interval(Real, 0, None, closed="left"), "array-like"]
     }
+    search_space = {"strength": Range(1e-4, 1e-1, log=True)}
 
     def __init__(self, strength: Strength = 1e-2) -> None:
         self.strength = strength

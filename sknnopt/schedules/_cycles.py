@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from .._choices import Range
 from .._compat import Interval, InvalidParameterError, StrOptions
 from ._base import FRACTION, SHARE, Schedule, passed
 
@@ -51,6 +52,7 @@ class CosineRestarts(Schedule):
         "multiplier": [_ONE_OR_MORE],
         "end_factor": [FRACTION],
     }
+    search_space = {"n_cycles": [2, 3, 4, 5], "multiplier": [1.0, 2.0], "end_factor": [0.0, 0.01, 0.1]}
 
     def __init__(self, *, n_cycles: int = 3, multiplier: float = 2.0, end_factor: float = 0.0) -> None:
         self.n_cycles = n_cycles
@@ -95,6 +97,7 @@ class OneCycle(Schedule):
         "div_factor": [_ONE_OR_MORE],
         "final_div_factor": [_ONE_OR_MORE],
     }
+    search_space = {"pct_start": Range(0.1, 0.4), "div_factor": Range(5.0, 50.0, log=True)}
 
     def __init__(self, *, pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor: float = 1e4) -> None:
         self.pct_start = pct_start
@@ -134,6 +137,11 @@ class Cyclic(Schedule):
         "period": [SHARE],
         "min_factor": [FRACTION],
         "mode": [StrOptions({"triangular", "triangular2"})],
+    }
+    search_space = {
+        "period": Range(0.1, 0.5),
+        "min_factor": Range(0.01, 0.3, log=True),
+        "mode": ["triangular", "triangular2"],
     }
 
     def __init__(
@@ -189,6 +197,7 @@ class WarmupStableDecay(Schedule):
         "start_factor": [SHARE],
         "end_factor": [FRACTION],
     }
+    search_space = {"warmup": Range(0.01, 0.1), "decay": Range(0.1, 0.4)}
 
     def __init__(
         self,

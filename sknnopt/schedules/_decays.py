@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .._choices import Range
 from .._compat import Interval, InvalidParameterError
 from ._base import FRACTION, POSITIVE, SHARE, Schedule, passed
 
@@ -25,6 +26,10 @@ __all__ = [
 
 class Constant(Schedule):
     """The base learning rate all along, ``f(p) = 1``.
+
+    References
+    ----------
+    Bottou, Curtis and Nocedal, "Optimization methods for large-scale machine learning", 2018, section 4.2.
 
     Examples
     --------
@@ -57,6 +62,7 @@ class Step(Schedule):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"period": [SHARE], "gamma": [SHARE]}
+    search_space = {"period": Range(0.1, 0.5), "gamma": Range(0.1, 0.5)}
 
     def __init__(self, *, period: float = 0.3, gamma: float = 0.1) -> None:
         self.period = period
@@ -88,6 +94,7 @@ class MultiStep(Schedule):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"milestones": ["array-like"], "gamma": [SHARE]}
+    search_space = {"milestones": [(0.5, 0.75), (0.3, 0.6, 0.9)], "gamma": Range(0.1, 0.5)}
 
     def __init__(self, *, milestones: Sequence[float] = (0.5, 0.75), gamma: float = 0.1) -> None:
         self.milestones = milestones
@@ -118,6 +125,11 @@ class Exponential(Schedule):
     end_factor : float, default=0.01
         Factor at the end, in (0, 1].
 
+    References
+    ----------
+    Senior, Heigold, Ranzato and Yang, "An empirical study of learning rates in deep neural networks for speech
+    recognition", 2013.
+
     Examples
     --------
     >>> Exponential()(np.array([0.0, 0.5, 1.0]))
@@ -125,6 +137,7 @@ class Exponential(Schedule):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"end_factor": [SHARE]}
+    search_space = {"end_factor": Range(1e-3, 0.3, log=True)}
 
     def __init__(self, *, end_factor: float = 0.01) -> None:
         self.end_factor = end_factor
@@ -143,6 +156,11 @@ class Polynomial(Schedule):
     end_factor : float, default=0.0
         Factor at the end, in [0, 1].
 
+    References
+    ----------
+    Chen et al., "DeepLab: semantic image segmentation with deep convolutional nets, atrous convolution, and fully
+    connected CRFs", 2018, the "poly" policy.
+
     Examples
     --------
     >>> Polynomial()(np.array([0.0, 0.5, 1.0]))
@@ -150,6 +168,7 @@ class Polynomial(Schedule):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"power": [POSITIVE], "end_factor": [FRACTION]}
+    search_space = {"power": Range(0.5, 3.0), "end_factor": [0.0, 0.01, 0.1]}
 
     def __init__(self, *, power: float = 2.0, end_factor: float = 0.0) -> None:
         self.power = power
@@ -167,6 +186,11 @@ class Linear(Schedule):
     end_factor : float, default=0.0
         Factor at the end, in [0, 1].
 
+    References
+    ----------
+    Defazio, Cutkosky, Mehta and Mishchenko, "When, why and how much? Adaptive learning rate scheduling by
+    refinement", 2023.
+
     Examples
     --------
     >>> Linear()(np.array([0.0, 0.25, 1.0]))
@@ -174,6 +198,7 @@ class Linear(Schedule):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"end_factor": [FRACTION]}
+    search_space = {"end_factor": [0.0, 0.01, 0.1]}
 
     def __init__(self, *, end_factor: float = 0.0) -> None:
         self.end_factor = end_factor
@@ -201,6 +226,7 @@ class Cosine(Schedule):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"end_factor": [FRACTION]}
+    search_space = {"end_factor": [0.0, 0.01, 0.1]}
 
     def __init__(self, *, end_factor: float = 0.0) -> None:
         self.end_factor = end_factor
@@ -229,6 +255,7 @@ class InverseSqrt(Schedule):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"timescale": [Interval(Real, 0, None, closed="neither")]}
+    search_space = {"timescale": Range(0.01, 0.3, log=True)}
 
     def __init__(self, *, timescale: float = 0.1) -> None:
         self.timescale = timescale

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .._choices import Range
 from .._compat import Interval
 from ._base import FRACTION, Schedule
 
@@ -46,6 +47,11 @@ class Plateau(Schedule):
     min_factor : float, default=0.0
         Where the drops end, in [0, 1].
 
+    References
+    ----------
+    Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks", 2012,
+    section 5.
+
     Examples
     --------
     >>> plateau = Plateau(patience=1)
@@ -62,6 +68,7 @@ class Plateau(Schedule):
         "cooldown": [_COUNT],
         "min_factor": [FRACTION],
     }
+    search_space = {"factor": Range(0.1, 0.5), "patience": [3, 5, 10]}
 
     def __init__(
         self,
