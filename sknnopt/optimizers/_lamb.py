@@ -51,6 +51,7 @@ class LAMB(Optimizer):
     tensor([2.6464, 4.3536])
     """
 
+    default_learning_rate = 1e-2
     own_decay = True
     keeps_zeros = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
