@@ -30,8 +30,9 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     initializer : str, Initializer or callable, default="auto"
         See :mod:`sknnopt.initializers`. "auto" is "kaiming_uniform", and for a module of the user's what it was
         built with. "lsuv" and "data_dependent" look at training rows; their `base` is swept as ``initializer__base``.
-    optimizer : str or Optimizer, default="adamw"
-        See :mod:`sknnopt.optimizers`.
+    optimizer : str, Optimizer or callable, default="adamw"
+        See :mod:`sknnopt.optimizers`. Any class of :mod:`torch.optim` will do, or one with arguments,
+        ``TorchOptimizer(torch.optim.SGD, momentum=0.9)``.
     learning_rate : float, "auto" or None, default=None
         Base learning rate; None is the optimizer's default. "auto" tries 13 rates, from 1/316 of the default to 100
         times, on a part of the training rows and judges them by the others, at about the cost of a fit; see

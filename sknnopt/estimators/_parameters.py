@@ -38,7 +38,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "normalization": [StrOptions({"batch", "layer"}), None],
     "dropout": [_fraction, "array-like", schedules.Scheduled],
     "initializer": [str, initializers.Initializer, callable],
-    "optimizer": [str, optimizers.Optimizer],
+    "optimizer": [str, optimizers.Optimizer, callable],
     "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"}), None],
     "weight_decay": [Interval(Real, 0, None, closed="left"), schedules.Scheduled, None],
     "schedule": [str, schedules.Schedule, callable],
@@ -135,7 +135,7 @@ def as_object(name: str, value: Any, task: str) -> Any:
     ValueError
         If it stands for none.
     """
-    if name in CHOICES and isinstance(value, str):
+    if name in CHOICES and (isinstance(value, str) or (name == "optimizer" and callable(value))):
         value = CHOICES[name](value)
     elif name == "loss" and isinstance(value, str):
         value = losses.get(value, task=task)

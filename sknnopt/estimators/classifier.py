@@ -62,7 +62,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         normalization: str | None = None,
         dropout: float | Sequence[float] | Scheduled = 0.2,
         initializer: str | Initializer | Callable[..., Any] = "auto",
-        optimizer: str | Optimizer = "adamw",
+        optimizer: str | Optimizer | Callable[..., Any] = "adamw",
         learning_rate: float | str | None = None,
         weight_decay: float | Scheduled | None = None,
         schedule: str | Schedule | Callable[..., Any] = "cosine",

@@ -65,7 +65,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         normalization: str | None = None,
         dropout: float | Sequence[float] | Scheduled = 0.1,
         initializer: str | Initializer | Callable[..., Any] = "auto",
-        optimizer: str | Optimizer = "adamw",
+        optimizer: str | Optimizer | Callable[..., Any] = "adamw",
         learning_rate: float | str | None = None,
         weight_decay: float | Scheduled | None = None,
         schedule: str | Schedule | Callable[..., Any] = "cosine",

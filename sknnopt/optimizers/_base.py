@@ -100,7 +100,7 @@ class Optimizer(Choice):
         Whether steps are as long as a line search finds: gradients are then not clipped.
     keeps_zeros : bool
         Whether `update` leaves zeros in `gradients` where parameters, gradients and state were zero, as in the
-        padding between blocks; the caller then need not write them. A class that defines `update` states it.
+        padding between blocks; the caller then need not write them. A class that defines `update` or `bind` states it.
 
     Examples
     --------
@@ -123,7 +123,7 @@ class Optimizer(Choice):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "update" in vars(cls) and "keeps_zeros" not in vars(cls):
+        if {"update", "bind"} & vars(cls).keys() and "keeps_zeros" not in vars(cls):
             cls.keeps_zeros = False
 
     @property
