@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -66,9 +67,11 @@ class Step:
         self._losses = space.flat("losses", rows)[:, :rows]
         everyone = members == len(cohort.members)
         state = cohort.tensors.state["optimizer"]
+        state = state if everyone else {name: value[:members] for name, value in state.items()}
+        self._rate = partial(optimizer.effective_rate, state)
         self._optimize = optimizer.bind(
             self._gradients,
-            state if everyone else {name: value[:members] for name, value in state.items()},
+            state,
             self._parameters,
             layout=job.network.layout,
             objective=self,
@@ -172,7 +175,7 @@ class Step:
     def constrain(self, parameters: Tensor, hyper: Mapping[str, Tensor]) -> None:
         """Threshold and project the weights among stepped parameters (K, P)."""
         if self._penalties is not None:
-            self._penalties.after(parameters, hyper["learning_rate"])
+            self._penalties.after(parameters, self._rate(hyper))
 
     def sync(self) -> None:
         """Bring the flat buffers up to date."""

@@ -160,6 +160,10 @@ class Optimizer(Choice):
         """State before the first step, each tensor of the parameters' shape (K, P)."""
         raise NotImplementedError(f"{type(self).__name__} must define init(parameters)")
 
+    def effective_rate(self, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]) -> Tensor:
+        """The learning rate, (K, 1), that thresholds of penalties are in proportion to."""
+        return hyper["learning_rate"]
+
     def start(self, parameters: Tensor, layout: Layout) -> dict[str, Tensor]:
         """State before the first step of any shapes (K, ...); what `init` gives unless overridden.
 

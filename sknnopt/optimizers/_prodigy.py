@@ -165,6 +165,9 @@ class Prodigy(Moments):
         parameters.addcmul_(direction, hyper["step"] * distance)
         self._move_on(state, self._grown(distance, estimate, state, hyper), hyper["memory"])
 
+    def effective_rate(self, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]) -> Tensor:
+        return hyper["step"] * state["distance"]
+
     @staticmethod
     def _estimate(
         gradients: Tensor, state: Mapping[str, Tensor], parameters: Tensor, hyper: Mapping[str, Tensor]
