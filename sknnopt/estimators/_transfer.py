@@ -20,7 +20,7 @@ from sknnopt.estimators._fitted import FittedMixin, members
 from sknnopt.estimators._layer_choice import primary_names
 from sknnopt.estimators._matching import OutputMap, input_map, inputs_of, output_map
 from sknnopt.initializers import Initializer
-from sknnopt.nn import MLP, CustomNetwork, Network
+from sknnopt.nn import CustomNetwork, Network, StackedNetwork
 
 Tensors = dict[str, Tensor]
 
@@ -105,7 +105,7 @@ class _Source:
 
 
 class _Fit:
-    """Makes the first and the last layer of a multilayer perceptron fit.
+    """Makes the first and the last layer of a built-in network fit.
 
     Parameters
     ----------
@@ -143,13 +143,13 @@ def _sources(value: Any, estimator: Any, network: Network, prepared: Prepared) -
     source = estimator_of(value)
     modules = members(source.module_)
     states = [_as_tensors(_tensors_of(module)) for module in modules]
-    if not isinstance(network, MLP):
+    if not isinstance(network, StackedNetwork):
         _check_same_data(source, estimator)
         return [_Source(_checked(state, network)) for state in states]
     _check_same_shape(states[0], modules[0], network)
     table, shift = input_map(*inputs_of(source, estimator), prepared.table.inputs, prepared.rows)
     outputs = output_map(source, estimator, len(states[0]["output.bias"]), network.n_outputs)
-    fit = _Fit("dense_0" if network.hidden else "output", table, shift, outputs)
+    fit = _Fit(_first_layer(network), table, shift, outputs)
     return [_Source(state, fit) for state in states]
 
 
@@ -185,18 +185,18 @@ def _checked(given: Tensors, network: Network) -> Tensors:
     if wrong:
         raise InvalidParameterError(
             f"The 'initial_weights' parameter must hold tensors of the network's shapes. Got {_listed(wrong)} instead. "
-            "What a state dict leaves out starts from the initializer; of a fitted estimator with network='mlp' first "
-            "and last layer are matched by column and class."
+            "What a state dict leaves out starts from the initializer; of a fitted estimator with a built-in network "
+            "first and last layer are matched by column and class."
         )
     return given
 
 
-def _check_same_shape(given: Tensors, module: nn.Module, network: MLP) -> None:
+def _check_same_shape(given: Tensors, module: nn.Module, network: StackedNetwork) -> None:
     """Refuse a fitted network that differs in more than its inputs and outputs."""
     blocks = {**network.layout.blocks, **network.buffers.blocks}
-    first = "dense_0" if network.hidden else "output"
+    first = _first_layer(network)
     open_ends = {f"{first}.weight": slice(0, 1), "output.weight": slice(1, 2), "output.bias": slice(0, 0)}
-    if not network.hidden:
+    if first == "output":
         open_ends["output.weight"] = slice(0, 0)
     there = {name: tuple(value.shape) for name, value in given.items() if value.is_floating_point()}
     wrong = []
@@ -218,9 +218,13 @@ def _check_same_shape(given: Tensors, module: nn.Module, network: MLP) -> None:
         )
 
 
+def _first_layer(network: StackedNetwork) -> str:
+    return next(iter(network.layout.blocks)).rpartition(".")[0]
+
+
 def _functions(module: nn.Module) -> list[tuple[type, Any, str]]:
     """Return what tells one activation from another."""
-    layers = [layer for name, layer in module.named_children() if name.startswith("activation_")]
+    layers = [layer for name, layer in module.named_modules() if name.rpartition(".")[2].startswith("activation")]
     return [(type(layer), getattr(layer, "function", None), repr(layer)) for layer in layers]
 
 
@@ -236,7 +240,7 @@ def _check_same_data(source: Any, estimator: Any) -> None:
         return
     raise InvalidParameterError(
         "The 'initial_weights' parameter must be an estimator of the same encoded columns and classes where network is "
-        f"not 'mlp'. Got {type(source).__name__} with other {what} instead; pass those entries of its "
+        f"one's own. Got {type(source).__name__} with other {what} instead; pass those entries of its "
         "module_.state_dict() that fit."
     )
 
