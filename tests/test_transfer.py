@@ -69,7 +69,7 @@ class TestFromAnEstimator:
     @pytest.mark.parametrize(
         "settings",
         [{}, {"normalization": "batch"}, {"normalization": "layer"}, {"hidden_layer_sizes": ()}, {"n_members": 3},
-         {"network": own_network}, {"preprocessing": None}, {"precision": "float64"}],
+         {"network": own_network}, {"network": "resnet"}, {"preprocessing": None}, {"precision": "float64"}],
         ids=named,
     )  # fmt: skip
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
@@ -82,20 +82,22 @@ class TestFromAnEstimator:
         fresh = make(**{**STILL, **settings}).fit(X, y)
         assert np.abs(fresh._raw_scores(X) - source._raw_scores(X)).max() > 0.05
 
-    def test_columns_are_known_by_name_and_categories_by_value(self):
+    @pytest.mark.parametrize(("network", "first"), [("mlp", "dense_0"), ("resnet", "dense")])
+    def test_columns_are_known_by_name_and_categories_by_value(self, network, first):
         frame, y = raw()
-        source = NNClassifier(**{**QUICK, "precision": "float64"}).fit(frame, y)
+        source = NNClassifier(**{**QUICK, "precision": "float64"}, network=network).fit(frame, y)
         moved = frame[["c", "d", "b", "a"]].assign(new=np.arange(200.0), kind=np.where(y > 1, "p", "q"))
         moved["c"] = pd.Categorical(moved["c"], ["z", "nowhere", "y", "x"])
-        same = NNClassifier(**EXACT, initial_weights=source).fit(moved, y)
-        assert same.module_.dense_0.weight.shape[1] == source.module_.dense_0.weight.shape[1] + 3
+        same = NNClassifier(**EXACT, network=network, initial_weights=source).fit(moved, y)
+        old, now = (one.module_.get_submodule(first).weight for one in (source, same))
+        assert now.shape[1] == old.shape[1] + 3
         assert_allclose(same.predict_proba(moved), source.predict_proba(frame), atol=1e-9)
         new = [
             place
             for place, name in enumerate(same.preprocessor_.get_feature_names_out())
             if name.startswith(("new", "kind"))
         ]
-        assert same.module_.dense_0.weight[:, new].abs().max() < 1e-9
+        assert now[:, new].abs().max() < 1e-9
 
     def test_columns_and_categories_that_are_gone(self):
         frame, y = raw()
