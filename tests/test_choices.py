@@ -8,11 +8,11 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from sknnopt import activations, initializers, losses, optimizers, regularization, schedules
+from sknnopt import activations, averaging, initializers, losses, optimizers, regularization, schedules
 from sknnopt._choices import Choice, resolve, suggestion
 from sknnopt._compat import InvalidParameterError
 
-MODULES = [activations, initializers, losses, optimizers, regularization, schedules]
+MODULES = [activations, averaging, initializers, losses, optimizers, regularization, schedules]
 NAMES = [(module, name) for module in MODULES for name in module.names()]
 PUBLIC = [
     getattr(module, name)

@@ -207,8 +207,14 @@ class TestChoice:
             (functools.partial(torch.optim.SGD, nesterow=True), "no parameter 'nesterow'. Did you mean 'nesterov'"),
             (functools.partial(torch.optim.SGD, 0.1), "keyword arguments only"),
             (TorchOptimizer(dict), "'factory' parameter of TorchOptimizer must be a subclass"),
-            (torch.optim.lr_scheduler.StepLR, "instance of Optimizer or a torch.optim.Optimizer class. Got"),
-            (lambda parameters: None, "instance of Optimizer or a torch.optim.Optimizer class. Got"),
+            (
+                torch.optim.lr_scheduler.StepLR,
+                "instance of Optimizer or a torch.optim.Optimizer class, or a function of parameters and lr",
+            ),
+            (
+                lambda parameters: None,
+                "instance of Optimizer or a torch.optim.Optimizer class, or a function of parameters and lr",
+            ),
             (optimizers.SGD, r"Did you mean SGD\(\)"),
         ],
     )

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from .._choices import resolve
 from ._averages import EMA, SWA
-from ._base import Averaging
+from ._base import Averaging, FunctionAveraging
 
-__all__ = ["EMA", "REGISTRY", "SWA", "Averaging", "get", "names"]
+__all__ = ["EMA", "REGISTRY", "SWA", "Averaging", "FunctionAveraging", "get", "names"]
 
 REGISTRY: dict[str, Callable[[], Averaging]] = {"ema": EMA, "swa": SWA}
 
@@ -19,7 +19,7 @@ def names() -> list[str]:
 
 
 def get(value: object) -> Averaging | None:
-    """The average of a name, an `Averaging`, or None for none.
+    """The average of a name, an `Averaging`, a function ``(step, epoch, max_epochs)`` of shares, or None for none.
 
     Examples
     --------
@@ -28,4 +28,4 @@ def get(value: object) -> Averaging | None:
     """
     if value is None:
         return None
-    return resolve(value, REGISTRY, parameter="weight_averaging", base=Averaging)
+    return resolve(value, REGISTRY, parameter="weight_averaging", base=Averaging, wrap=FunctionAveraging)

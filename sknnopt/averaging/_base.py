@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, ClassVar
+
 import numpy as np
 
 from .._choices import Choice
 
-__all__ = ["Averaging"]
+__all__ = ["Averaging", "FunctionAveraging"]
 
 
 class Averaging(Choice):
@@ -42,3 +45,27 @@ class Averaging(Choice):
             In [0, 1]: 0 takes nothing in, 1 begins the average anew.
         """
         raise NotImplementedError(f"{type(self).__name__} must define intake(step, epoch, max_epochs)")
+
+
+class FunctionAveraging(Averaging):
+    """Any function that says what share of the weights goes into their average.
+
+    Parameters
+    ----------
+    function : callable
+        ``(step, epoch, max_epochs) -> shares``, of and with arrays of shape (T,); see `Averaging.intake`.
+
+    Examples
+    --------
+    >>> mean = FunctionAveraging(lambda step, epoch, max_epochs: 1 / step)
+    >>> mean.intake(np.array([1.0, 2.0]), np.array([0.5, 1.0]), max_epochs=1)
+    array([1. , 0.5])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"function": [callable]}
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def intake(self, step: np.ndarray, epoch: np.ndarray, max_epochs: int) -> np.ndarray:
+        return np.asarray(self.function(step, epoch, max_epochs), dtype=np.float64)

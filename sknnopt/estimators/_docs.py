@@ -51,7 +51,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Epochs to train, if early stopping does not end it before.
     gradient_clipping : float or None, default=1.0
         Largest Euclidean norm of a step's gradient.
-    weight_averaging : str, Averaging or None, default=None
+    weight_averaging : str, Averaging, callable or None, default=None
         Average of the weights over training, "ema" or "swa", that is judged and kept in place of the last ones; see
         :mod:`sknnopt.averaging`.
     initial_weights : estimator, nn.Module, mapping or None, default=None
@@ -67,7 +67,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         one number d in (0, 1], by which the layer i below the last learns at d ** i times the rate.
     loss : str, Loss or callable, default="auto"
         See :mod:`sknnopt.losses`. "auto" is {loss}.
-    regularization : str, Regularizer or None, default=None
+    regularization : str, Regularizer, callable or None, default=None
         Penalties on the weights, and noise; see :mod:`sknnopt.regularization`.
     mixup : float, default=0.0
         Alpha of mixup (Zhang et al. 2018): encoded rows of a batch are mixed with each other, in shares drawn from

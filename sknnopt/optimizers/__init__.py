@@ -100,11 +100,11 @@ def names() -> list[str]:
 
 
 def get(value: object, *, parameter: str = "optimizer") -> Optimizer:
-    """The optimizer of a name, an `Optimizer`, or that of a ``torch.optim`` class.
+    """The optimizer of a name, an `Optimizer`, or that of a ``torch.optim`` class or a function that makes one.
 
     Parameters
     ----------
-    value : str, Optimizer, or subclass of torch.optim.Optimizer
+    value : str, Optimizer, subclass of torch.optim.Optimizer, or callable
         Of a class ``functools.partial`` may set keyword arguments; see `TorchOptimizer`.
     parameter : str, default="optimizer"
         Its name in the error message.
@@ -128,5 +128,5 @@ def get(value: object, *, parameter: str = "optimizer") -> Optimizer:
         base=Optimizer,
         wrap=TorchOptimizer.of,
         wraps=is_torch_optimizer,
-        wrapped="a torch.optim.Optimizer class",
+        wrapped="a torch.optim.Optimizer class, or a function of parameters and lr that makes such an optimizer",
     )

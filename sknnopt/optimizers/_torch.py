@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .._choices import suggestion
 from .._compat import InvalidParameterError
 from .._layout import Layout
+from .._random import forked_torch_random
 from ._base import Objective, Optimizer
 from ._blocks import per_member
 from ._torch_state import Mirror
@@ -27,31 +28,40 @@ Hyper = Mapping[str, Tensor]
 
 
 def is_torch_optimizer(value: object) -> bool:
-    """Whether this is an optimizer class of torch's kind, or a partial of one.
+    """Whether this is an optimizer class of torch's kind, a function that makes such optimizers, or a partial of one.
 
     Examples
     --------
     >>> is_torch_optimizer(torch.optim.SGD), is_torch_optimizer(torch.optim.lr_scheduler.StepLR)
     (True, False)
+    >>> is_torch_optimizer(lambda parameters, lr: torch.optim.SGD(parameters, lr=lr, momentum=0.9))
+    True
     """
     factory = value.func if isinstance(value, functools.partial) else value
-    return inspect.isclass(factory) and issubclass(factory, torch.optim.Optimizer)
+    if inspect.isclass(factory):
+        return issubclass(factory, torch.optim.Optimizer)
+    return inspect.isroutine(factory) and not inspect.isbuiltin(factory) and "lr" in _parameters_of(factory)
+
+
+def _parameters_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return what it takes besides the parameters to train."""
+    return dict(list(inspect.signature(factory).parameters.items())[1:])
 
 
 class TorchOptimizer(Optimizer):
     """A ``torch.optim.Optimizer`` class with its keyword arguments, stepped with the learning rate of each step.
 
-    A class by itself, ``optimizer=torch.optim.Rprop``, or ``functools.partial(torch.optim.SGD, momentum=0.9)``, stands
-    for this. Each member has an optimizer of its own over its parameters; those of equal class and arguments train in
-    one cohort, others apart. The class's own ``weight_decay`` acts as the class has it, besides the estimator's, which
-    is zero by default. A class whose ``step`` needs a closure evaluates the batch again; it trains one member at a
+    A class by itself, ``optimizer=torch.optim.Rprop``, ``functools.partial(torch.optim.SGD, momentum=0.9)``, or a
+    function ``(parameters, lr) -> torch.optim.Optimizer``, stands for this. Each member has an optimizer of its own
+    over its parameters; those of equal class and arguments train in one cohort, others apart. The class's own
+    ``weight_decay`` acts as the class has it, besides the estimator's, which is zero by default. A class whose ``step`` needs a closure evaluates the batch again; it trains one member at a
     time and begins anew where training goes on.
 
     Parameters
     ----------
-    factory : type
-        The class. Its state must consist of tensors and numbers that are there after two steps, and it must not
-        draw random numbers.
+    factory : type or callable
+        The class, or what makes one of its objects. Its state must consist of tensors and numbers that are there after
+        two steps, and it must not draw random numbers.
     **parameters
         Its keyword arguments, searchable as ``optimizer__<name>``. ``lr`` is the default of the estimator's
         ``learning_rate``.
@@ -107,14 +117,22 @@ mean 'momentum'? It takes ...
         """
         if not is_torch_optimizer(self.factory):
             raise InvalidParameterError(
-                "The 'factory' parameter of TorchOptimizer must be a subclass of torch.optim.Optimizer. Got "
-                f"{self.factory!r} instead."
+                "The 'factory' parameter of TorchOptimizer must be a subclass of torch.optim.Optimizer, or a function "
+                f"of parameters and lr that returns one of its objects. Got {self.factory!r} instead."
             )
         for name in self.parameters:
             self._check_taken(name)
         if not self._takes("lr"):
             raise InvalidParameterError(f"{self._name} cannot be used: it takes no learning rate 'lr'.")
-        self._make([nn.Parameter(torch.zeros(2, 2))])
+        made = self._probe()
+        if not isinstance(made, torch.optim.Optimizer):
+            raise InvalidParameterError(
+                "The 'factory' parameter of TorchOptimizer must return a torch.optim.Optimizer. Got "
+                f"{made!r} from {self._name} instead."
+            )
+
+    def _probe(self) -> torch.optim.Optimizer:
+        return self._make([nn.Parameter(torch.zeros(2, 2))])
 
     @property
     def _name(self) -> str:
@@ -123,7 +141,7 @@ mean 'momentum'? It takes ...
         return f"{module}.{getattr(self.factory, '__qualname__', self.factory)}"
 
     def _signature(self) -> Mapping[str, inspect.Parameter]:
-        return dict(list(inspect.signature(self.factory).parameters.items())[1:])
+        return _parameters_of(self.factory)
 
     def _takes(self, name: str) -> bool:
         signature = self._signature()
@@ -158,7 +176,8 @@ mean 'momentum'? It takes ...
     @property
     def line_search(self) -> bool:  # type: ignore[override]
         """Whether ``step`` needs a closure: such classes search, or are led astray by a clipped gradient."""
-        step = inspect.signature(self.factory.step).parameters.get("closure")  # type: ignore[attr-defined]
+        kind: Any = self.factory if inspect.isclass(self.factory) else type(self._probe())
+        step = inspect.signature(kind.step).parameters.get("closure")
         return step is not None and step.default is step.empty
 
     def structure(self) -> tuple[Any, ...]:
@@ -173,7 +192,7 @@ mean 'momentum'? It takes ...
 
     def _mirror(self, parameters: Tensor, layout: Layout) -> Mirror:
         """Return how the class's state is laid out, from two steps of a copy."""
-        with torch.random.fork_rng(devices=[]):
+        with forked_torch_random():
             copies = [nn.Parameter(view.clone()) for view in layout.single(parameters[0].clone()).values()]
             optimizer = self._make(copies)
             return Mirror(self._name, optimizer, copies)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._choices import resolve
-from ._base import Regularizer
+from ._base import FunctionRegularizer, Regularizer
 from ._constraints import MaxNorm, SpectralNorm
 from ._depth import StochasticDepth
 from ._gradients import GradientCentralization, GradientNoise
@@ -27,6 +27,7 @@ __all__ = [
     "REGISTRY",
     "DropConnect",
     "ElasticNet",
+    "FunctionRegularizer",
     "GradientCentralization",
     "GradientNoise",
     "GroupLasso",
@@ -66,7 +67,7 @@ def names() -> list[str]:
 
 
 def get(value: object) -> Regularizer | None:
-    """The regulariser of a name, a `Regularizer`, or None for none.
+    """The regulariser of a name, a `Regularizer`, a function of the weights, or None for none.
 
     Examples
     --------
@@ -75,4 +76,4 @@ def get(value: object) -> Regularizer | None:
     """
     if value is None:
         return None
-    return resolve(value, REGISTRY, parameter="regularization", base=Regularizer)
+    return resolve(value, REGISTRY, parameter="regularization", base=Regularizer, wrap=FunctionRegularizer)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from .._random import MemberRandom
 if TYPE_CHECKING:
     from ._sum import Sum
 
-__all__ = ["Hyper", "Regularizer", "Strength", "row_sums"]
+__all__ = ["FunctionRegularizer", "Hyper", "Regularizer", "Strength", "row_sums"]
 
 Hyper = Mapping[str, Tensor]
 Strength = float | Sequence[float]
@@ -174,6 +174,33 @@ class Regularizer(Choice):
 
     def backward(self, gradients: Tensor, hyper: Hyper) -> None:
         """Turn the gradients at the changed weights, in place, into those of the weights."""
+
+
+class FunctionRegularizer(Regularizer):
+    """Any function of the weights as a penalty; its gradient comes from autograd.
+
+    Parameters
+    ----------
+    function : callable
+        From weights (K, W), those of a network one row, to the penalty (K,), in torch operations; reduce over the last
+        axis only. Between layers the rows hold zeros, which a penalty must leave at zero.
+
+    Examples
+    --------
+    >>> penalty = FunctionRegularizer(lambda weights: 0.1 * weights.pow(4).sum(1))
+    >>> out = torch.zeros(1, 2)
+    >>> penalty.gradient(torch.tensor([[1.0, 2.0]]), {}, out)
+    >>> out
+    tensor([[0.4000, 3.2000]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"function": [callable]}
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
+
+    def penalty(self, parameters: Tensor, hyper: Hyper) -> Tensor:
+        return self.function(parameters)
 
 
 def row_sums(values: Tensor) -> Tensor:
