@@ -209,11 +209,11 @@ class TestChoice:
             (TorchOptimizer(dict), "'factory' parameter of TorchOptimizer must be a subclass"),
             (
                 torch.optim.lr_scheduler.StepLR,
-                "instance of Optimizer or a torch.optim.Optimizer class, or a function of parameters and lr",
+                "Optimizer class, or a function of parameters and lr",
             ),
             (
                 lambda parameters: None,
-                "instance of Optimizer or a torch.optim.Optimizer class, or a function of parameters and lr",
+                "Optimizer class, or a function of parameters and lr",
             ),
             (optimizers.SGD, r"Did you mean SGD\(\)"),
         ],

@@ -54,8 +54,9 @@ class TorchOptimizer(Optimizer):
     A class by itself, ``optimizer=torch.optim.Rprop``, ``functools.partial(torch.optim.SGD, momentum=0.9)``, or a
     function ``(parameters, lr) -> torch.optim.Optimizer``, stands for this. Each member has an optimizer of its own
     over its parameters; those of equal class and arguments train in one cohort, others apart. The class's own
-    ``weight_decay`` acts as the class has it, besides the estimator's, which is zero by default. A class whose ``step`` needs a closure evaluates the batch again; it trains one member at a
-    time and begins anew where training goes on.
+    ``weight_decay`` acts as the class has it, besides the estimator's, which is zero by default. A class whose
+    ``step`` needs a closure evaluates the batch again; it trains one member at a time and begins anew where
+    training goes on.
 
     Parameters
     ----------
