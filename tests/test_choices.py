@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.model_selection import ParameterSampler
 
 from sknnopt import activations, averaging, initializers, losses, optimizers, regularization, schedules
-from sknnopt._choices import Choice, resolve, suggestion
+from sknnopt._choices import Choice, Range, resolve, suggestion
 from sknnopt._compat import InvalidParameterError
 
 MODULES = [activations, averaging, initializers, losses, optimizers, regularization, schedules]
@@ -39,6 +40,53 @@ def test_every_parameter_is_constrained_and_documented(kind):
         assert (
             f"{parameter} : " in kind.__doc__ or f"{parameter}, " in kind.__doc__ or f", {parameter} : " in kind.__doc__
         )
+
+
+NOT_SEARCHED = {
+    "GELU.approximate", "Parametric.initial", "Quantile.quantile",
+    "Constant.value", "DataDependent.n_rows", "LSUV.n_rows", "Normal.mean", "TruncatedNormal.mean",
+    "TruncatedNormal.cut", "Uniform.low", "Uniform.high", "Sparse.std",
+    "SGD.dampening", "ASGD.t0", "Rprop.smallest", "Rprop.largest", "Adagrad.lr_decay", "Adagrad.epsilon",
+    "Adamax.epsilon", "NAdam.epsilon", "RAdam.epsilon", "Adan.epsilon", "AdEMAMix.epsilon", "AdEMAMix.warmup_steps",
+    "CautiousAdamW.epsilon", "ScheduleFreeAdamW.epsilon", "LAMB.epsilon", "SOAP.epsilon", "SOAP.max_dim",
+    "Prodigy.epsilon", "Prodigy.d0", "Prodigy.growth_rate", "Adafactor.epsilon", "Adafactor.relative_step",
+    "Adafactor.smallest_scale", "Muon.nesterov", "Muon.adjustment", "Muon.beta_1", "Muon.beta_2", "Muon.epsilon",
+    "LBFGS.max_line_search", "SAM.base",
+    "GradientNoise.gamma", "GroupLasso.groups",
+    "OneCycle.final_div_factor", "Plateau.threshold", "Plateau.cooldown", "Plateau.min_factor",
+    "WarmupStableDecay.start_factor", "WarmupStableDecay.end_factor",
+}  # fmt: skip
+"""Parameters that define the task, guard against rounding, or are coupled with others: out of `search_space`."""
+REGISTERED = [module.REGISTRY[name]() for module, name in NAMES]
+REGISTERED += [losses.get(name, task="multilabel") for name in losses.names("multilabel")]
+
+
+def test_every_parameter_is_searched_or_said_not_to_be():
+    kinds = {type(technique) for technique in REGISTERED}
+    parameters = {f"{kind.__name__}.{name}" for kind in kinds for name in kind._get_param_names()}
+    searched = {f"{kind.__name__}.{name}" for kind in kinds for name in kind.search_space}
+    assert searched <= parameters
+    assert parameters - searched == NOT_SEARCHED, "give search_space its range, or add it here"
+
+
+@pytest.mark.parametrize("technique", REGISTERED, ids=repr)
+def test_values_worth_searching_are_valid(technique):
+    space = technique.search_space
+    ends = {name: values.grid(2) if isinstance(values, Range) else values for name, values in space.items()}
+    last = {name: values[-1] for name, values in ends.items()}
+    one_by_one = [last | {name: value} for name, values in ends.items() for value in values]
+    drawn = list(ParameterSampler(space | {"never": Range(0, 1)}, 20, random_state=0))  # a space of lists alone warns
+    for values in one_by_one + [{name: draw[name] for name in space} for draw in drawn]:
+        clone(technique).set_params(**values).validate()
+
+
+@pytest.mark.parametrize("name", optimizers.names())
+def test_learning_rates_worth_searching_contain_the_default(name):
+    optimizer = optimizers.get(name)
+    rates = optimizer.learning_rates
+    assert rates.log
+    assert 0 < rates.low < rates.high
+    assert rates.low <= optimizer.default_learning_rate <= rates.high
 
 
 @pytest.mark.parametrize("kind", PUBLIC, ids=lambda kind: kind.__name__)

@@ -1,11 +1,19 @@
 """The pages: each python block runs and prints what the page says; the tables are those of the registries."""
 
+import ast
 import importlib.util
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from sknnopt import activations, averaging, initializers, losses, optimizers, regularization, schedules
+
+ROOT = Path(__file__).parent.parent
 DOCS = Path(__file__).parent.parent / "docs"
 
 
@@ -14,11 +22,19 @@ def load(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(DOCS))
+        spec.loader.exec_module(module)
     return module
 
 
-check = load("check")
+check, tables = load("check"), load("make_tables")
+ENTRIES = [
+    pytest.param(entry, id=f"{title.split('`')[-2] if '`' in title else 'parameter'}-{entry.names[0]}")
+    for title, entries in tables.parts().items()
+    for entry in entries
+]
+NAMED = [activations, averaging, initializers, losses, optimizers, regularization, schedules]
 
 
 @pytest.mark.parametrize("page", check.PAGES, ids=lambda page: page.name)
@@ -28,8 +44,99 @@ def test_blocks_run_and_print_what_the_page_says(page: Path) -> None:
 
 
 def test_tables_are_those_of_the_registries() -> None:
-    tables = load("make_tables")
     assert tables.PAGE.read_text(encoding="utf-8") == tables.page(), "run python docs/make_tables.py"
+
+
+def collected(tests: set[str]) -> dict[str, list[str]]:
+    """The arguments of every case of these tests, as pytest finds them."""
+    files = sorted({test.partition("::")[0] for test in tests})
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *files]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    cases: dict[str, list[str]] = {}
+    for line in done.stdout.splitlines():
+        test, _, arguments = line.partition("[")
+        cases.setdefault(test, []).append(arguments)
+    return cases
+
+
+def source(test: str) -> str:
+    """The function's text, with its decorators."""
+    path, *names = test.split("::")
+    text = (ROOT / path).read_text(encoding="utf-8")
+    node: ast.AST = ast.parse(text)
+    for name in names:
+        node = next(child for child in ast.iter_child_nodes(node) if getattr(child, "name", None) == name)
+    assert isinstance(node, ast.FunctionDef)
+    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+
+
+def says(text: str, word: str) -> bool:
+    return re.search(rf"(?<![a-z0-9_]){re.escape(word.casefold())}(?![a-z0-9_])", text.casefold()) is not None
+
+
+def is_about(entry, arguments: list[str]) -> bool:
+    """Whether one of a test's cases names the technique, or the test itself does: in its name or its text."""
+    words = [*entry.names, *(name.replace("_", " ") for name in entry.names)]
+    words += [] if entry.kind is object else [entry.kind.__name__, f"Test{entry.kind.__name__}"]
+    name = entry.test.rpartition("::")[2].replace("_", " ")
+    texts = [*arguments, entry.test, name, source(entry.test)]
+    return any(says(text, word) for text in texts for word in words)
+
+
+def test_every_name_has_a_reference_test_that_is_about_it() -> None:
+    entries = [parameter.values[0] for parameter in ENTRIES]
+    cases = collected({entry.test for entry in entries})
+    assert {entry.test for entry in entries} <= set(cases)
+    assert [(entry.names, entry.test) for entry in entries if not is_about(entry, cases[entry.test])] == []
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_every_name_has_all_that_the_tables_tell(entry) -> None:
+    assert re.fullmatch(r"\S.*[.\w`?]", entry.summary), "the docstring's first paragraph"
+    assert tables.paper(entry.references), 'a section "References": Authors, "Title", year'
+    assert entry.cohort
+    if entry.kind is not object:
+        assert ">>> " in entry.kind.__doc__
+
+
+@pytest.mark.parametrize("module", NAMED, ids=lambda module: module.__name__)
+def test_every_name_of_every_registry_is_in_the_tables(module: ModuleType) -> None:
+    parts = [entries for title, entries in tables.parts().items() if f"`{module.__name__}`" in title]
+    assert {name for entries in parts for entry in entries for name in entry.names} == set(module.names())
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ('Gauss, "Theoria", 1821.', "Gauss 1821, *Theoria*"),
+        ('Kingma and Ba, "Adam: a method", 2015, algorithm 1.', "Kingma and Ba 2015, *Adam: a method*"),
+        (
+            'He, Zhang, Ren and Sun, "Delving", 2015; squared: Tang, "Deep", 2013.',
+            "He et al. 2015, *Delving*; Tang 2013",
+        ),
+        ('A et al., "B", 2015; with the slope of Howard et al., "C", 2019.', "A et al. 2015, *B*; Howard et al. 2019"),
+        ("Somebody said so.", ""),
+    ],
+)
+def test_papers_are_told_briefly(text: str, short: str) -> None:
+    assert tables.paper(text) == short
+
+
+@pytest.mark.parametrize(
+    ("values", "structure", "expected"),
+    [
+        ([0.0, 0.5, 0.9], lambda value: 0, ""),
+        ([0.0, 0.5, 0.9], lambda value: value > 0, "`p=0`"),
+        ([False, True], lambda value: value, "`p`"),
+        ([1, 2, 3], lambda value: value, "`p`"),
+        ([1, 2, 3, 4], lambda value: value > 2, "`p`"),
+    ],
+)
+def test_what_splits_is_found_by_trying(values, structure, expected) -> None:
+    assert tables.splitting("p", values, structure) == expected
 
 
 def test_pages_link_only_to_files_that_exist() -> None:

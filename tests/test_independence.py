@@ -14,10 +14,10 @@ from torch import nn
 from sknnopt import activations, averaging, initializers, losses, optimizers, regularization, schedules
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Techniques, Validation, train
-from sknnopt.nn import MLP, CustomNetwork, ResNet
+from sknnopt.estimators._parameters import NETWORKS
+from sknnopt.nn import CustomNetwork
 
 CPU = torch.device("cpu")
-NETWORKS = {"mlp": MLP, "resnet": ResNet}
 ACTIVATIONS = sorted({repr(activations.get(name)): name for name in activations.names()}.values())
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 LOSSES = {task: losses.names(task) for task in ("classification", "multilabel", "regression")}
@@ -298,6 +298,22 @@ def test_every_penalty(name, dtype):
 @pytest.mark.parametrize("name", averaging.names())
 def test_every_average(name, normalization):
     assert_independent(draw_jobs(550, 4, averaging=name, optimizer="adamw", normalization=normalization))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("field", "module"),
+    [("schedule", schedules), ("initializer", initializers), ("weight_averaging", averaging)],
+    ids=["schedules", "initializers", "averaging"],
+)
+def test_every_name_of_what_is_per_member_in_one_cohort(field, module, dtype):
+    jobs = draw_jobs(555, 2 * len(module.names()), averaging="ema", optimizer="adamw", dtype=DTYPES[dtype])
+    jobs = [
+        replace(job, techniques=replace(job.techniques, **{field: module.get(name)}))
+        for job, name in zip(jobs, 2 * module.names(), strict=True)
+    ]
+    assert len({job.structure() for job in jobs}) == 1
+    assert_independent(jobs)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -169,6 +169,7 @@ def mean_of(loss, target, output):
         (Tweedie(), lambda t, o: mean_of(HalfTweedieLoss(power=1.5), t, o)),
         (Tweedie(power=1.2), lambda t, o: mean_of(HalfTweedieLoss(power=1.2), t, o)),
     ],
+    ids=lambda x: repr(x) if isinstance(x, Loss) else "",
 )
 def test_regression_losses_are_means_over_outputs(loss, reference):
     output, target = problem("regression")

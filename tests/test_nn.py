@@ -469,6 +469,36 @@ def test_a_stack_follows_its_module(make, hidden, normalization, n_outputs, kind
 
 @stacked
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+def test_a_network_is_its_formula(normalization, make):
+    network = make(F, (6, 4), 3, activations.get("tanh"), normalization, (0.0, 0.0))
+    stack, views, *_ = bound(network, 1, B)
+    own = {name: view[0] for name, view in views.items()}
+
+    def dense(name, rows):
+        return rows @ own[f"{name}.weight"].T + own[f"{name}.bias"]
+
+    def norm(name, rows):
+        if normalization is None:
+            return rows
+        variance, mean = torch.var_mean(rows, 0 if normalization == "batch" else 1, correction=0, keepdim=True)
+        return (rows - mean) / (variance + 1e-5).sqrt() * own[f"{name}.weight"] + own[f"{name}.bias"]
+
+    x = randn(1, B, F, seed=70)
+    if make is MLP:
+        rows = torch.tanh(norm("norm_0", dense("dense_0", x[0])))
+        rows = torch.tanh(norm("norm_1", dense("dense_1", rows)))
+    else:
+        rows = dense("dense", x[0])
+        for block in ("block_0", "block_1"):
+            inner = torch.tanh(dense(f"{block}.dense_in", norm(f"{block}.norm", rows)))
+            rows = rows + dense(f"{block}.dense_out", inner)
+        rows = torch.tanh(norm("norm", rows))
+    scores = stack.forward(x, whole_pass(1, B)).view[0].T
+    torch.testing.assert_close(scores, dense("output", rows), **CLOSE)
+
+
+@stacked
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_stack_of_each_activation_follows_its_module(activation, normalization, make):
     network = make(F, (6, 4), 2, activations.get(activation), normalization, (0.0, 0.0))

@@ -1,9 +1,11 @@
 """scikit-learn's searches and cross-validation in lockstep: candidates × folds train as one stacked network.
 
 The classes and functions are those of :mod:`sklearn.model_selection`; :class:`~sknnopt.lockstep` does the same for
-anything else that scikit-learn runs in parallel. :func:`~sknnopt.compare` makes a table of what techniques bring.
+anything else that scikit-learn runs in parallel. :func:`~sknnopt.compare` makes a table of what techniques bring;
+:class:`Range` is an interval for randomized searches to draw from.
 """
 
+from sknnopt._choices import Range
 from sknnopt.model_selection._compare import compare
 from sknnopt.model_selection._comparison import Comparison
 from sknnopt.model_selection._lockstep import lockstep
@@ -25,6 +27,7 @@ __all__ = [
     "HalvingGridSearchCV",
     "HalvingRandomSearchCV",
     "RandomizedSearchCV",
+    "Range",
     "compare",
     "cross_val_predict",
     "cross_val_score",

@@ -23,6 +23,10 @@ class MLP(StackedNetwork):
     dropout : tuple of float
         The rate after each hidden layer as this member has it; in a cohort only whether it is zero must agree.
 
+    References
+    ----------
+    Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
+
     Examples
     --------
     >>> from sknnopt.activations import get

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._choices import Range
 from .._layout import Layout
 from ._base import FRACTION, POSITIVE, SHRINKAGE, Objective, Optimizer, zeros
 from ._blocks import cut, pieces
@@ -59,6 +60,7 @@ class LAMB(Optimizer):
         "beta_2": [FRACTION],
         "epsilon": [POSITIVE],
     }
+    search_space = {"beta_1": Range(0.8, 0.95), "beta_2": [0.9, 0.95, 0.98, 0.99, 0.999]}
 
     def __init__(self, *, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-6) -> None:
         self.beta_1 = beta_1
