@@ -114,6 +114,7 @@ def draw_shared(rng, **fixed):
         "mixes": bool(rng.random() < 0.2),
         "layered": bool(rng.random() < 0.2),
         "decay_schedule": bool(rng.random() < 0.2),
+        "scaled": bool(rng.random() < 0.2),
         "network": str(rng.choice(list(NETWORKS))),
     }
     shared |= fixed
@@ -173,6 +174,7 @@ def draw_job(rng, shared, table):
         activations.get(shared["activation"]),
         shared["normalization"],
         techniques.dropout,
+        scaled=shared["scaled"],
     )
     own = table if rng.random() < 0.7 else draw_table(rng, shared)
     order = rng.permutation(len(own.target))

@@ -122,3 +122,34 @@ class TestLayerRates:
         assert views["a.weight"].eq(0).all()
         assert views["b.weight"].eq(1).all()
         assert views["a.bias"].eq(1).all()
+
+
+@pytest.mark.parametrize("network", ["mlp", "resnet"])
+def test_scaled_layers_learn_by_the_gradient_of_what_they_compute(network):
+    settings = {"network": network, "initializer": "ntk", "label_smoothing": 0.0, "hidden_layer_sizes": (8, 5)}
+    before, after = still(NNClassifier, **settings), NNClassifier(**{**STEP, **settings}).fit(X, Y)
+    rows, labels = torch.from_numpy(before.preprocessor_.transform(X)), torch.from_numpy(Y)
+    first = next(layer for layer in before.module_.modules() if isinstance(layer, nn.Linear))
+    with torch.no_grad():
+        plain = F.linear(rows, first.weight / np.sqrt(30), first.bias)
+        torch.testing.assert_close(first(rows), plain, rtol=1e-12, atol=1e-12)
+    slopes = gradients(before.module_, F.cross_entropy(before.module_(rows), labels))
+    assert_weights(after.module_, expected(before.module_, slopes))
+    assert np.allclose(after._raw_scores(X), after.module_(rows).detach().numpy(), atol=1e-9)
+
+
+def test_only_built_in_networks_are_scaled_and_training_goes_on_as_it_began():
+    with pytest.raises(ValueError, match=r"'initializer' parameter must be one that only draws.*'ntk' changes"):
+        NNClassifier(**STEP, network=nn.Linear, initializer="ntk").fit(X, Y)
+    clf = NNClassifier(**STEP, initializer="ntk", warm_start=True).fit(X, Y)
+    with pytest.raises(ValueError, match=r"cannot go on with initializer='one that scales weights'"):
+        clf.set_params(initializer="he_normal").fit(X, Y)
+    with pytest.raises(ValueError, match=r"an initializer that scales layers for one that scales weights"):
+        NNClassifier(**STEP, initial_weights=clf).fit(X, Y)
+
+
+def test_scaled_layers_carry_on_where_columns_are_added():
+    source = NNClassifier(**STEP, initializer="ntk").fit(X, Y)
+    wider = np.column_stack([X, np.arange(len(X)) % 7])
+    same = NNClassifier(**{**STEP, "learning_rate": 1e-300}, initializer="ntk", initial_weights=source).fit(wider, Y)
+    np.testing.assert_allclose(same.predict_proba(wider), source.predict_proba(X), atol=1e-9)

@@ -15,7 +15,7 @@ from torch import nn
 from sknnopt import activations, optimizers
 from sknnopt.data import ClassTarget, RegressionTarget
 from sknnopt.engine import Job, Progress, Result, SkorchObserver, make_net, record_epoch
-from sknnopt.estimators._parameters import hidden_sizes
+from sknnopt.estimators._parameters import hidden_sizes, resolve_initializer
 from sknnopt.losses import Loss
 from sknnopt.nn import MemberAverage, Network, load_member
 
@@ -114,6 +114,7 @@ class FittedMixin:
             "hidden_layer_sizes": sizes,
             "normalization": params["normalization"],
             "activation": _parameters_of(params["activation"]),
+            "initializer": _parametrization(params["initializer"]),
         }
 
     def _check_continues(self, loss: Loss) -> None:
@@ -158,6 +159,10 @@ def _without_optimizer(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
 def _asks_of_network(loss: Loss) -> tuple[Any, ...]:
     """Return what a network's scores have been trained to mean."""
     return loss.link, loss.scales_target, loss.n_scores(1)
+
+
+def _parametrization(initializer: Any) -> str:
+    return "one that scales layers" if resolve_initializer(initializer).scales_layers else "one that scales weights"
 
 
 def _parameters_of(activation: Any) -> str:

@@ -211,7 +211,13 @@ def resolve_network(params: Mapping[str, Any], n_inputs: int, n_outputs: int) ->
             )
         activation = activations.get(params["activation"])
         rates = dropout_rates(unscheduled(params["dropout"]), len(hidden))
-        return NETWORKS[network](n_inputs, hidden, n_outputs, activation, params["normalization"], rates)
+        shape = (n_inputs, hidden, n_outputs, activation, params["normalization"], rates)
+        return NETWORKS[network](*shape, scaled=resolve_initializer(params["initializer"]).scales_layers)
+    if params["initializer"] != "auto" and resolve_initializer(params["initializer"]).scales_layers:
+        raise InvalidParameterError(
+            "The 'initializer' parameter must be one that only draws weights where network is one's own: "
+            f"{params['initializer']!r} changes what layers compute."
+        )
     if isinstance(network, nn.Module):
         from copy import deepcopy
 

@@ -20,11 +20,12 @@ from sknnopt.estimators._fitted import FittedMixin, members
 from sknnopt.estimators._layer_choice import primary_names
 from sknnopt.estimators._matching import OutputMap, input_map, inputs_of, output_map
 from sknnopt.initializers import Initializer
-from sknnopt.nn import CustomNetwork, Network, StackedNetwork
+from sknnopt.nn import CustomNetwork, Network, ScaledLinear, StackedNetwork
 
 Tensors = dict[str, Tensor]
 
 _MOST_LISTED = 6
+_SCALES = {True: "layers", False: "weights"}
 
 
 def check_source(value: Any, estimator: Any) -> None:
@@ -114,16 +115,25 @@ class _Fit:
     inputs : CSR matrix of shape (old inputs, new inputs)
     shift : ndarray of shape (old inputs,)
     outputs : OutputMap
+    scaled : bool
+        Whether layers divide by the square root of their inputs' number.
     """
 
-    def __init__(self, first: str, inputs: sparse.csr_array, shift: np.ndarray, outputs: OutputMap) -> None:
+    def __init__(
+        self, first: str, inputs: sparse.csr_array, shift: np.ndarray, outputs: OutputMap, *, scaled: bool
+    ) -> None:
         self._first, self._inputs, self._shift, self._outputs = first, inputs, shift, outputs
+        self._scaled = scaled
 
     def apply(self, tensors: Tensors, drawn: Tensors) -> Tensors:
         """Return the tensors for the new inputs and outputs; rows of new outputs are those of `drawn`."""
         out, name = dict(tensors), self._first
         weight = out[f"{name}.weight"].double().numpy()
-        out[f"{name}.weight"] = torch.from_numpy(np.ascontiguousarray((self._inputs.T @ weight.T).T))
+        moved = np.ascontiguousarray((self._inputs.T @ weight.T).T)
+        if self._scaled:  # layers divide by the square root of their inputs' number
+            moved *= np.sqrt(moved.shape[1] / weight.shape[1])
+            weight = weight / np.sqrt(weight.shape[1])
+        out[f"{name}.weight"] = torch.from_numpy(moved)
         out[f"{name}.bias"] = out[f"{name}.bias"].double() + torch.from_numpy(weight @ self._shift)
         known = np.flatnonzero(self._outputs.rows >= 0)
         rows, scale, shift = (torch.from_numpy(values[known]) for values in self._outputs)
@@ -149,7 +159,7 @@ def _sources(value: Any, estimator: Any, network: Network, prepared: Prepared) -
     _check_same_shape(states[0], modules[0], network)
     table, shift = input_map(*inputs_of(source, estimator), prepared.table.inputs, prepared.rows)
     outputs = output_map(source, estimator, len(states[0]["output.bias"]), network.n_outputs)
-    fit = _Fit(_first_layer(network), table, shift, outputs)
+    fit = _Fit(_first_layer(network), table, shift, outputs, scaled=network.scaled)
     return [_Source(state, fit) for state in states]
 
 
@@ -209,8 +219,12 @@ def _check_same_shape(given: Tensors, module: nn.Module, network: StackedNetwork
         elif there[name][part] != here.shape[part]:
             wrong.append(f"{name} of shape {there[name]} for {here.shape}")
     functions = [_functions(one) for one in (module, network.module())]
-    if not wrong and functions[0] != functions[1]:
-        wrong = [f"{one[2]} for {other[2]}" for one, other in zip(*functions, strict=True) if one != other][:1]
+    scaled = [any(kind is ScaledLinear for kind, _, _ in one) for one in functions]
+    if not wrong and scaled[0] != scaled[1]:
+        wrong = ["an initializer that scales " + " for one that scales ".join(_SCALES[one] for one in scaled)]
+    elif not wrong:
+        pairs = zip(*([one for one in own if one[0] is not ScaledLinear] for own in functions), strict=True)
+        wrong = [f"{one[2]} for {other[2]}" for one, other in pairs if one != other][:1]
     if wrong:
         raise InvalidParameterError(
             "The 'initial_weights' parameter must be a network of the same hidden_layer_sizes, activation and "
@@ -223,8 +237,12 @@ def _first_layer(network: StackedNetwork) -> str:
 
 
 def _functions(module: nn.Module) -> list[tuple[type, Any, str]]:
-    """Return what tells one activation from another."""
-    layers = [layer for name, layer in module.named_modules() if name.rpartition(".")[2].startswith("activation")]
+    """Return what tells one activation from another, and layers that are scaled from those that are not."""
+    layers = [
+        layer
+        for name, layer in module.named_modules()
+        if name.rpartition(".")[2].startswith("activation") or isinstance(layer, ScaledLinear)
+    ]
     return [(type(layer), getattr(layer, "function", None), repr(layer)) for layer in layers]
 
 

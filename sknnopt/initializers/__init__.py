@@ -16,6 +16,7 @@ from ._base import FunctionInitializer, Initializer
 from ._fixed import Constant, Normal, TruncatedNormal, Uniform, Zeros
 from ._patterned import Identity, Sparse
 from ._scaled import (
+    NTK,
     KaimingNormal,
     KaimingUniform,
     LecunNormal,
@@ -27,6 +28,7 @@ from ._scaled import (
 
 __all__ = [
     "LSUV",
+    "NTK",
     "REGISTRY",
     "Constant",
     "DataDependent",
@@ -67,6 +69,7 @@ REGISTRY: dict[str, Callable[[], Initializer]] = {
     "lecun_uniform": LecunUniform,
     "lecun_normal": LecunNormal,
     "orthogonal": Orthogonal,
+    "ntk": NTK,
     "identity": Identity,
     "sparse": Sparse,
     "lsuv": LSUV,

@@ -43,6 +43,10 @@ class _Adapted(Initializer):
         super().set_params(**params)
         return self
 
+    @property
+    def scales_layers(self) -> bool:
+        return self._resolved().scales_layers
+
     def draw(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
         self._resolved().draw(weight, generator=generator, gain=gain)
 

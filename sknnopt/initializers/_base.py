@@ -24,6 +24,9 @@ class Initializer(Choice):
         How many of the member's own training rows `adapt` wants to see at most; 0 for none.
     adapts : bool
         Whether there is anything to do for `adapt`.
+    scales_layers : bool
+        Whether layers are to divide their products by the square root of their inputs' number, which then no weight
+        has to; see `NTK`.
 
     Examples
     --------
@@ -40,6 +43,11 @@ class Initializer(Choice):
     def adapts(self) -> bool:
         """Whether `adapt` is overridden."""
         return type(self).adapt is not Initializer.adapt
+
+    @property
+    def scales_layers(self) -> bool:
+        """Whether layers are to divide their products by the square root of their inputs' number."""
+        return False
 
     def __call__(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
         """Fill one weight in place.

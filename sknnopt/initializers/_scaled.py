@@ -12,6 +12,7 @@ from .._compat import StrOptions
 from ._base import Initializer
 
 __all__ = [
+    "NTK",
     "KaimingNormal",
     "KaimingUniform",
     "LecunNormal",
@@ -170,6 +171,36 @@ class LecunNormal(Initializer):
 
     def draw(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
         init.normal_(weight, 0.0, 1 / math.sqrt(weight.shape[1]), generator=generator)
+
+
+class NTK(Initializer):
+    """NTK parametrisation, ``w ~ N(0, gain^2)`` in layers that compute ``w x / sqrt(n_inputs) + b``.
+
+    Outputs begin as with `KaimingNormal`, but each weight's share of them is so much smaller: a step of Adam's, as long
+    for all weights, changes wide layers no more than narrow ones. Weight decay and penalties see the unscaled weights.
+    For built-in networks alone.
+
+    References
+    ----------
+    Jacot, Gabriel and Hongler, "Neural tangent kernel: convergence and generalization in neural networks", 2018,
+    section 2; Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on
+    tabular data", 2024, section 3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> weight = torch.empty(100, 100)
+    >>> NTK()(weight, generator=torch.Generator(), gain=2.0)
+    >>> round(weight.std().item(), 1)
+    2.0
+    """
+
+    @property
+    def scales_layers(self) -> bool:
+        return True
+
+    def draw(self, weight: Tensor, *, generator: Generator, gain: float) -> None:
+        init.normal_(weight, 0.0, gain, generator=generator)
 
 
 class Orthogonal(Initializer):

@@ -1,6 +1,7 @@
 """Networks of K members at once, and the door for a user's own module."""
 
 from sknnopt._layout import Layout, padded
+from sknnopt.nn._dense import ScaledLinear
 from sknnopt.nn._ensemble import MemberAverage
 from sknnopt.nn._factory import Module
 from sknnopt.nn._layer import EVALUATION, Pass
@@ -26,6 +27,7 @@ __all__ = [
     "ResNet",
     "Residual",
     "Rows",
+    "ScaledLinear",
     "StackedNetwork",
     "Workspace",
     "load_member",

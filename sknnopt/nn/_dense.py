@@ -1,10 +1,12 @@
 """The fully connected layer of K networks."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from sknnopt._layout import padded
 from sknnopt.nn._layer import Pass
@@ -14,8 +16,33 @@ SMALL = 2**13
 """Weights up to which a call costs more than copying what it computed."""
 
 
+class ScaledLinear(nn.Linear):
+    """y = W x / sqrt(F) + b: the weights' scale is the layer's and not theirs.
+
+    References
+    ----------
+    Jacot, Gabriel and Hongler, "Neural tangent kernel: convergence and generalization in neural networks", 2018,
+    section 2.
+
+    Examples
+    --------
+    >>> layer = ScaledLinear(4, 1, bias=False)
+    >>> _ = nn.init.ones_(layer.weight)
+    >>> layer(torch.ones(1, 4)).item()
+    2.0
+    """
+
+    def scaled_weight(self) -> Tensor:
+        """Return W / sqrt(F), (O, F)."""
+        return self.weight * (1 / math.sqrt(self.in_features))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the rows' outputs, (B, O)."""
+        return functional.linear(input, self.scaled_weight(), self.bias)
+
+
 class Dense:
-    """y = W x + b for K members: (K, F, B) -> (K, O, B).
+    """y = c W x + b for K members: (K, F, B) -> (K, O, B).
 
     Feature-major rows make a narrow output cheap: the product's inner loop runs over the batch.
 
@@ -28,6 +55,8 @@ class Dense:
     space : Workspace
     input_gradient : bool
         False for the first layer, whose input needs none.
+    scaled : bool
+        Whether c is 1 / sqrt(F), and not 1; see :class:`ScaledLinear`.
     """
 
     def __init__(
@@ -38,11 +67,13 @@ class Dense:
         space: Workspace,
         *,
         input_gradient: bool,
+        scaled: bool = False,
     ) -> None:
         self._weight = parameters[f"{name}.weight"]
         self._bias = parameters[f"{name}.bias"].unsqueeze(2)
         outputs, inputs = self._weight.shape[1:]
         self._out = space.features(f"{name}.out", outputs)
+        self._scale = 1 / math.sqrt(inputs) if scaled else None
         self._height = height(outputs, space.rows)
         self._tall_weight: Tensor | None = None
         if self._height > outputs:
@@ -64,7 +95,7 @@ class Dense:
                 self._input_gradient = space.features(f"{name}.input_gradient", inputs)
 
     def forward(self, x: Rows, step: Pass) -> Rows:
-        """Return W x + b."""
+        """Return c W x + b."""
         if x.view is not self._x:
             self._x = x.view
             self._x_transposed = x.flat if x.flat.ndim == 3 else x.view.transpose(1, 2)
@@ -73,11 +104,14 @@ class Dense:
         else:
             self._copied_weight.copy_(self._weight)
             self._multiply(self._tall_weight, x.view, out=self._tall_out)
-        self._out.view.add_(self._bias)
+        if self._scale is None:
+            self._out.view.add_(self._bias)
+        else:
+            self._out.view.mul_(self._scale).add_(self._bias)
         return self._out
 
     def backward(self, gradient: Rows) -> Rows:
-        """Write dW = g x^T and db = g 1, return W^T g."""
+        """Write dW = c g x^T and db = g 1, return c W^T g."""
         x, product = self._x_transposed, self._weight_product
         if product is None or x.shape[2] != product.shape[2]:
             self._multiply(gradient.view, x, out=self._weight_gradient)
@@ -87,10 +121,14 @@ class Dense:
             self._weight_gradient.copy_(self._copied_gradient)
         if x.shape[1] == 1:
             self._weight_gradient.add_(0.0)  # a single product may be -0 for one member where it is 0 for K
+        if self._scale is not None:
+            self._weight_gradient.mul_(self._scale)
         torch.sum(gradient.view, 2, out=self._bias_gradient)
         if self._input_gradient is None:
             return gradient
         self._multiply(self._transposed, gradient.view, out=self._input_gradient.view)
+        if self._scale is not None:
+            self._input_gradient.flat.mul_(self._scale)
         return self._input_gradient
 
     def _place(self, name: str, space: Workspace, columns: int) -> Tensor | None:

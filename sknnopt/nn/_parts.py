@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sknnopt._random import MemberRandom
 from sknnopt.activations import GLU, Activation, LearnableActivation
 from sknnopt.initializers import Initializer
-from sknnopt.nn._dense import Dense
+from sknnopt.nn._dense import Dense, ScaledLinear
 from sknnopt.nn._elementwise import Activate, ActivateLearnable, Dropout, Gate
 from sknnopt.nn._layer import Layer
 from sknnopt.nn._normalization import EPSILON, MOMENTUM, BatchNorm, LayerNorm
@@ -83,12 +83,13 @@ class Part:
 
 @dataclass(frozen=True)
 class DensePart(Part):
-    """A dense layer, `before` an activation whose gain its weights are drawn with."""
+    """A dense layer, `before` an activation whose gain its weights are drawn with; `scaled` by its number of inputs."""
 
     inputs: int
     outputs: int
     before: Activation | None = None
     input_gradient: bool = True
+    scaled: bool = False
 
     def weights(self) -> Shapes:
         yield f"{self.name}.weight", (self.outputs, self.inputs)
@@ -102,10 +103,11 @@ class DensePart(Part):
         values[f"{self.name}.bias"].zero_()
 
     def bind(self, to: Binding) -> Layer:
-        return Dense(self.name, to.parameters, to.gradients, to.space, input_gradient=self.input_gradient)
+        options = {"input_gradient": self.input_gradient, "scaled": self.scaled}
+        return Dense(self.name, to.parameters, to.gradients, to.space, **options)
 
     def module(self) -> nn.Module:
-        return _unfilled(self.inputs, self.outputs)
+        return _unfilled(self.inputs, self.outputs, ScaledLinear if self.scaled else nn.Linear)
 
 
 @dataclass(frozen=True)
@@ -241,8 +243,8 @@ class _Unfilled(nn.Linear):
         """Draw nothing."""
 
 
-def _unfilled(inputs: int, outputs: int) -> nn.Module:
-    """Return an :class:`torch.nn.Linear` that was not initialised, which takes longer than all else about it."""
+def _unfilled(inputs: int, outputs: int, kind: type[nn.Linear]) -> nn.Module:
+    """Return a layer that was not initialised, which takes longer than all else about it."""
     layer: nn.Module = _Unfilled(inputs, outputs, device="meta")
-    layer.__class__ = nn.Linear
+    layer.__class__ = kind
     return layer

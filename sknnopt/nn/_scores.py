@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sknnopt import activations
 from sknnopt._threads import single_thread
+from sknnopt.nn._dense import ScaledLinear
 from sknnopt.nn._ensemble import MemberAverage
 from sknnopt.nn._residual import Residual
 
@@ -87,9 +88,9 @@ def _call(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def _linear(layer: nn.Module, x: Tensor) -> Tensor:
-    weight: Tensor = layer.weight  # type: ignore[assignment]
-    bias: Tensor = layer.bias  # type: ignore[assignment]
-    tiles = len(x)
+    assert isinstance(layer, nn.Linear)
+    weight = layer.scaled_weight() if isinstance(layer, ScaledLinear) else layer.weight
+    bias, tiles = layer.bias, len(x)
     return torch.baddbmm(bias.unsqueeze(1).expand(tiles, -1, 1), weight.expand(tiles, -1, -1), x)
 
 
@@ -105,6 +106,7 @@ def _residual(layer: nn.Module, x: Tensor) -> Tensor:
 
 _TILED: dict[type[nn.Module], Callable[[nn.Module, Tensor], Tensor]] = {
     nn.Linear: _linear,
+    ScaledLinear: _linear,
     nn.LayerNorm: _layer_norm,
     nn.BatchNorm1d: _call,
     nn.Dropout: _call,

@@ -27,12 +27,15 @@ class StackedNetwork(ABC):
     activation : Activation
     dropout : tuple of float
         This member's rates; in a cohort only whether one is zero must agree.
+    scaled : bool
+        Whether dense layers divide by the square root of their inputs' number.
     """
 
     n_inputs: int
     n_outputs: int
     activation: Activation
     dropout: tuple[float, ...]
+    scaled: bool
 
     stackable = True
 

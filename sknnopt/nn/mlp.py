@@ -22,6 +22,8 @@ class MLP(StackedNetwork):
     normalization : {"batch", "layer"} or None
     dropout : tuple of float
         The rate after each hidden layer as this member has it; in a cohort only whether it is zero must agree.
+    scaled : bool
+        Whether dense layers divide by the square root of their inputs' number: the NTK parametrisation.
 
     References
     ----------
@@ -43,19 +45,22 @@ class MLP(StackedNetwork):
     activation: Activation
     normalization: Normalization
     dropout: tuple[float, ...]
+    scaled: bool = False
 
     def _parts(self) -> Iterator[Part]:
         inputs = self.n_inputs
         for i, (width, rate) in enumerate(zip(self.hidden, self.dropout, strict=True)):
             linear = width * self.activation.expansion
-            yield DensePart(f"dense_{i}", inputs, linear, before=self.activation, input_gradient=i > 0)
+            options = {"input_gradient": i > 0, "scaled": self.scaled}
+            yield DensePart(f"dense_{i}", inputs, linear, before=self.activation, **options)
             yield NormPart(f"norm_{i}", self.normalization, linear)
             yield ActivationPart(f"activation_{i}", self.activation, width)
             yield DropoutPart(f"dropout_{i}", i, rate, width)
             inputs = width
-        yield DensePart("output", inputs, self.n_outputs, input_gradient=bool(self.hidden))
+        yield DensePart("output", inputs, self.n_outputs, input_gradient=bool(self.hidden), scaled=self.scaled)
 
     def structure(self) -> Hashable:
         """Sizes, activation with its parameters, normalisation, and where dropout acts."""
         drops = tuple(rate > 0 for rate in self.dropout)
-        return ("mlp", self.n_inputs, self.hidden, self.n_outputs, self.activation.key(), self.normalization, drops)
+        sizes = (self.n_inputs, self.hidden, self.n_outputs)
+        return ("mlp", *sizes, self.activation.key(), self.normalization, drops, self.scaled)

@@ -27,6 +27,8 @@ class ResNet(StackedNetwork):
         At the beginning of each block and of the head.
     dropout : tuple of float
         The rate inside each block as this member has it; in a cohort only whether it is zero must agree.
+    scaled : bool
+        Whether dense layers divide by the square root of their inputs' number: the NTK parametrisation.
 
     References
     ----------
@@ -48,29 +50,30 @@ class ResNet(StackedNetwork):
     activation: Activation
     normalization: Normalization
     dropout: tuple[float, ...]
+    scaled: bool = False
 
     def _parts(self) -> Iterator[Part]:
         width = self.hidden[0]
-        yield DensePart("dense", self.n_inputs, width, input_gradient=False)
+        yield DensePart("dense", self.n_inputs, width, input_gradient=False, scaled=self.scaled)
         for i in range(len(self.hidden)):
             share = (i + 1) / len(self.hidden)  # Huang et al., 2016, section 3: linear decay
             yield ResidualPart(f"block_{i}", tuple(self._block(i, width)), width, share)
         yield NormPart("norm", self.normalization, width)
         head = self.activation.resolved_gate() if isinstance(self.activation, GLU) else self.activation
         yield ActivationPart("activation", head, width)
-        yield DensePart("output", width, self.n_outputs)
+        yield DensePart("output", width, self.n_outputs, scaled=self.scaled)
 
     def _block(self, i: int, width: int) -> Iterator[Part]:
         inner = self.hidden[i]
         linear = inner * self.activation.expansion
         yield NormPart(f"block_{i}.norm", self.normalization, width)
-        yield DensePart(f"block_{i}.dense_in", width, linear, before=self.activation)
+        yield DensePart(f"block_{i}.dense_in", width, linear, before=self.activation, scaled=self.scaled)
         yield ActivationPart(f"block_{i}.activation", self.activation, inner)
         yield DropoutPart(f"block_{i}.dropout", i, self.dropout[i], inner)
-        yield DensePart(f"block_{i}.dense_out", inner, width)
+        yield DensePart(f"block_{i}.dense_out", inner, width, scaled=self.scaled)
 
     def structure(self) -> Hashable:
         """Sizes, activation with its parameters, normalisation, and where dropout acts."""
         drops = tuple(rate > 0 for rate in self.dropout)
         sizes = (self.n_inputs, self.hidden, self.n_outputs)
-        return ("resnet", *sizes, self.activation.key(), self.normalization, drops)
+        return ("resnet", *sizes, self.activation.key(), self.normalization, drops, self.scaled)
