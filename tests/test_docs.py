@@ -29,9 +29,10 @@ def load(name: str) -> ModuleType:
 
 
 check, tables = load("check"), load("make_tables")
+PARTS = tables.parts()
 ENTRIES = [
     pytest.param(entry, id=f"{title.split('`')[-2] if '`' in title else 'parameter'}-{entry.names[0]}")
-    for title, entries in tables.parts().items()
+    for title, entries in PARTS.items()
     for entry in entries
 ]
 NAMED = [activations, averaging, initializers, losses, optimizers, regularization, schedules]
@@ -104,7 +105,7 @@ def test_every_name_has_all_that_the_tables_tell(entry) -> None:
 
 @pytest.mark.parametrize("module", NAMED, ids=lambda module: module.__name__)
 def test_every_name_of_every_registry_is_in_the_tables(module: ModuleType) -> None:
-    parts = [entries for title, entries in tables.parts().items() if f"`{module.__name__}`" in title]
+    parts = [entries for title, entries in PARTS.items() if f"`{module.__name__}`" in title]
     assert {name for entries in parts for entry in entries for name in entry.names} == set(module.names())
 
 
