@@ -58,6 +58,7 @@ DISTRIBUTIONS |= {n.replace("kaiming", "he"): d for n, d in DISTRIBUTIONS.items(
 DISTRIBUTIONS |= {
     "zero_output": DISTRIBUTIONS["kaiming_uniform"],
     "data_dependent": DISTRIBUTIONS["normal"],
+    "ntk": stats.norm(0, GAIN),
 }
 PATTERNED = {"zeros", "constant", "orthogonal", "identity", "sparse", "lsuv"}
 OBJECTS = [
