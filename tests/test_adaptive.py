@@ -147,6 +147,7 @@ class TestLearningRate:
 
     def test_rates_that_diverge_are_bad_and_silent(self) -> None:
         settings = {**AUTO, "optimizer": "sgd", "gradient_clipping": None, "max_epochs": 30, "activation": "identity"}
+        settings["hidden_layer_sizes"] = (64, 64, 64)
         network = NNRegressor(**settings).fit(*DIABETES)
         losses = network.learning_rate_test_["loss"]
         assert np.isinf(losses[-1])

@@ -16,7 +16,7 @@ def auto_batch_size(n_rows: int) -> int:
 
     Examples
     --------
-    >>> [auto_batch_size(n) for n in (100, 1_000, 20_000, 1_000_000)]
+    >>> [auto_batch_size(n) for n in (100, 1_000, 100_000, 1_000_000)]
     [64, 128, 256, 512]
     """
     return next((size for size, most in SIZES.items() if n_rows <= most), LARGEST)

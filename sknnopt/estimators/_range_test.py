@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sknnopt.engine import Job, Result, train
+from sknnopt.engine import Job, Result, Validation, train
 from sknnopt.estimators._data import split_rows
 from sknnopt.estimators._fitted import fitted_module
 from sknnopt.nn import padded, predict_scores
@@ -107,10 +107,6 @@ def _split(job: Job, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[
 def _probe(job: Job, rate: float, trained: NDArray[np.int64], judged: NDArray[np.int64], epochs: int, seed: int) -> Job:
     techniques, network = job.techniques, job.network
     fullest = padded(len(trained)) if network.stackable else len(trained)
-    validation = job.validation
-    if validation is not None:
-        own = judged[: max(1, len(trained) // 2)]
-        validation = replace(validation, table=job.table, rows=own, score=None) if validation.stop else None
     return replace(
         job,
         network=network if network.stackable else copy.deepcopy(network),
@@ -120,11 +116,20 @@ def _probe(job: Job, rate: float, trained: NDArray[np.int64], judged: NDArray[np
         ),
         seed=np.random.SeedSequence((seed, RANGE_TEST)),
         epochs=epochs,
-        validation=validation,
+        validation=_stopping(job, judged[: max(1, len(trained) // 2)], epochs),
         progress=None if job.progress is None else replace(job.progress, epochs=0, random=None, schedule_state=None),
         keep_progress=False,
         observer=None,
     )
+
+
+def _stopping(job: Job, judged: NDArray[np.int64], epochs: int) -> Validation | None:
+    """Return the early stopping of a probe, by the loss and as patient for its epochs as the fit is for its own."""
+    validation = job.validation
+    if validation is None or not validation.stop:
+        return None
+    patience = max(1, round(validation.patience * epochs / job.techniques.max_epochs))
+    return replace(validation, table=job.table, rows=judged, score=None, patience=patience)
 
 
 def _losses(job: Job, result: Result, inputs: Any, target: Tensor) -> NDArray[np.float64]:
