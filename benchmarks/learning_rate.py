@@ -100,7 +100,10 @@ def measure(name: str, load: Callable[[str], Any], options: argparse.Namespace) 
     X, y = some_rows(X, y, task, options.rows)
     regression = task == "regression"
     network: Any = (NNRegressor if regression else NNClassifier)(
-        max_epochs=options.epochs, optimizer=options.optimizer, early_stopping=False, random_state=0
+        max_epochs=options.epochs,
+        optimizer=options.optimizer,
+        early_stopping=options.early_stopping,
+        random_state=0,
     )
     folds = (KFold if regression else StratifiedKFold)(options.folds, shuffle=True, random_state=0)
     cv = list(folds.split(X, y))
@@ -131,6 +134,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--optimizer", default="adamw")
+    parser.add_argument("--early-stopping", action="store_true")
     options = parser.parse_args()
     if not options.data:
         parser.error("give --data or set SKNNOPT_DATA")

@@ -38,7 +38,7 @@ def test_a_bar_over_members_and_epochs_with_the_best_score(capsys: pytest.Captur
 def test_what_max_members_was_chosen_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     with lockstep(n_jobs=1, verbose=1):
         GridSearchCV(NETWORK, GRID).fit(X, y)
-    assert "lockstep: up to 128 members a cohort (51 parameters, batches of 128), 1 cohorts at once" in (
+    assert "lockstep: up to 128 members a cohort (51 parameters, batches of 64), 1 cohorts at once" in (
         capsys.readouterr().err
     )
 

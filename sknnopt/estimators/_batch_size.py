@@ -3,10 +3,10 @@
 LARGEST = 512
 """Batch size of the largest tables under ``batch_size="auto"``."""
 
-SIZES = {64: 715, 128: 11_450, 256: 183_200}
+SIZES = {64: 457, 128: 28_573, 256: 183_217}
 """The other batch sizes, and the largest number of training rows that each is for.
 
-A doubling each time that the rows are 16 times as many, as measured (docs/adaptive.md). The limits are far from round
+What was measured is in docs/adaptive.md; 512 bounds the steps of an epoch. The limits are far from round
 numbers: folds that differ by a row get one size, and so train in one cohort.
 """
 
@@ -16,7 +16,7 @@ def auto_batch_size(n_rows: int) -> int:
 
     Examples
     --------
-    >>> [auto_batch_size(n) for n in (100, 1_000, 20_000, 1_000_000)]
+    >>> [auto_batch_size(n) for n in (100, 1_000, 100_000, 1_000_000)]
     [64, 128, 256, 512]
     """
     return next((size for size, most in SIZES.items() if n_rows <= most), LARGEST)

@@ -34,7 +34,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         See :mod:`sknnopt.optimizers`. Any class of :mod:`torch.optim` will do, or one with arguments,
         ``TorchOptimizer(torch.optim.SGD, momentum=0.9)``.
     learning_rate : float, "auto" or None, default=None
-        Base learning rate; None is the optimizer's default. "auto" tries 13 rates, from 1/316 of the default to 100
+        Base learning rate; None is the optimizer's default. "auto" tries 12 rates, from 1/316 of the default to 32
         times, on a part of the training rows and judges them by the others, at about the cost of a fit; see
         ``docs/adaptive.md``. One test serves all members and restarts, and later calls that go on training.
     weight_decay : float, Scheduled or None, default=None
@@ -45,7 +45,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     warmup : float, default=0.0
         Fraction of all steps over which the learning rate rises linearly.
     batch_size : int or "auto", default="auto"
-        Rows a step; "auto" is 64 up to 715 training rows, 128 up to 11,450, 256 up to 183,200, then 512. More than
+        Rows a step; "auto" is 64 up to 457 training rows, 128 up to 28,573, 256 up to 183,217, then 512. More than
         there are rows means the full batch.
     max_epochs : int, default=100
         Epochs to train, if early stopping does not end it before.
@@ -129,7 +129,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Score of the withheld rows after each epoch (minus the loss under ``scoring="loss"``).
     learning_rate_ : float
         The base learning rate trained with.
-    learning_rate_test_ : dict
+    learning_rate_test_ : dict or None
         With ``learning_rate="auto"``: the arrays "learning_rate" of rates tried and "loss" of what they came to on
         rows not trained on (infinite where training diverged), and how they were tried, "epochs" on "n_samples" rows.
     restart_scores_ : ndarray of shape (n_restarts,) or (n_members, n_restarts)

@@ -10,13 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sknnopt.engine import Job, Result, train
+from sknnopt.engine import Job, Result, Validation, train
 from sknnopt.estimators._data import split_rows
 from sknnopt.estimators._fitted import fitted_module
 from sknnopt.nn import padded, predict_scores
 
-FACTORS = np.logspace(-2.5, 2.0, 13)
-"""Learning rates that a range test tries, as multiples of the optimizer's default."""
+FACTORS = np.logspace(-2.5, 1.5, 12)
+"""Learning rates that a range test tries, as multiples of the optimizer's default.
+
+Higher ones may do well for a probe, and fail in the many more steps of the fit.
+"""
 
 COST = 0.6
 """What the probes of a range test cost together, in rows trained on, as a share of the fit."""
@@ -51,7 +54,7 @@ def plan_of(n_rows: int, batch_size: int, epochs: int) -> Plan:
     Examples
     --------
     >>> plan_of(10_000, 128, 100)
-    Plan(rows=1286, epochs=36)
+    Plan(rows=1357, epochs=37)
     """
     steps = epochs * n_rows / batch_size
     share = min(COST / len(FACTORS), MOST_STEPS / steps)
@@ -84,30 +87,26 @@ def range_test(job: Job, seed: int) -> RangeTest:
     rates = job.techniques.optimizer.default_learning_rate * FACTORS
     probes = [_probe(job, float(rate), trained, judged, plan.epochs, seed) for rate in rates]
     results = train(probes)
-    losses = np.array([_losses(*pair, judged) for pair in zip(probes, results, strict=True)])
+    inputs, target = job.table.inputs[judged], job.table.target[torch.from_numpy(judged)]
+    inputs = inputs.numpy() if isinstance(inputs, Tensor) else inputs
+    losses = np.array([_losses(*pair, inputs, target) for pair in zip(probes, results, strict=True)])
     weight = np.ones(len(judged)) if job.table.weight is None else job.table.weight[judged].double().numpy()
     return RangeTest(best_rate(rates, losses, weight), rates, losses, weight, plan)
 
 
 def _split(job: Job, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return rows of a job to train on and to judge by, the same ones if there are hardly any."""
+    """Return rows of a job to train on, and others in random order to judge by; the same if there are hardly any."""
     n, target = len(job.rows), job.table.target
     if n < 10:
         return job.rows, job.rows
     labels = target.numpy()[job.rows] if target.ndim == 1 else None
     trained, rest = split_rows(n, labels, 1 - count / n, seed)
-    if len(rest) > MOST_JUDGED:
-        rest = np.random.RandomState(seed).permutation(rest)[:MOST_JUDGED]
-    return job.rows[trained], job.rows[rest]
+    return job.rows[trained], job.rows[np.random.RandomState(seed).permutation(rest)[:MOST_JUDGED]]
 
 
 def _probe(job: Job, rate: float, trained: NDArray[np.int64], judged: NDArray[np.int64], epochs: int, seed: int) -> Job:
     techniques, network = job.techniques, job.network
     fullest = padded(len(trained)) if network.stackable else len(trained)
-    validation = job.validation
-    if validation is not None:
-        own = judged[: len(trained)]
-        validation = replace(validation, table=job.table, rows=own, score=None) if validation.stop else None
     return replace(
         job,
         network=network if network.stackable else copy.deepcopy(network),
@@ -117,24 +116,31 @@ def _probe(job: Job, rate: float, trained: NDArray[np.int64], judged: NDArray[np
         ),
         seed=np.random.SeedSequence((seed, RANGE_TEST)),
         epochs=epochs,
-        validation=validation,
+        validation=_stopping(job, judged[: max(1, len(trained) // 2)], epochs),
         progress=None if job.progress is None else replace(job.progress, epochs=0, random=None, schedule_state=None),
         keep_progress=False,
         observer=None,
     )
 
 
-def _losses(job: Job, result: Result, judged: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the loss of each judged row, infinite if the probe has diverged."""
-    if result.diverged is not None or result.best_epoch < 0:
-        return np.full(len(judged), np.inf)
-    inputs = job.table.inputs[judged]
-    scores = predict_scores(fitted_module(job, result).eval(), inputs.numpy() if isinstance(inputs, Tensor) else inputs)
-    target = job.table.target[torch.from_numpy(judged)]
-    target = target if target.ndim == 1 else target.T
-    values = job.techniques.loss(torch.from_numpy(scores.T).unsqueeze(0), target.unsqueeze(0))[0]
-    out: NDArray[np.float64] = values.detach().double().numpy()
-    return out if np.isfinite(out).all() else np.full(len(judged), np.inf)
+def _stopping(job: Job, judged: NDArray[np.int64], epochs: int) -> Validation | None:
+    """Return the early stopping of a probe, by the loss and as patient for its epochs as the fit is for its own."""
+    validation = job.validation
+    if validation is None or not validation.stop:
+        return None
+    patience = max(1, round(validation.patience * epochs / job.techniques.max_epochs))
+    return replace(validation, table=job.table, rows=judged, score=None, patience=patience)
+
+
+def _losses(job: Job, result: Result, inputs: Any, target: Tensor) -> NDArray[np.float64]:
+    """Return a probe's loss on each judged row, infinite if it has diverged."""
+    if result.diverged is None and result.best_epoch >= 0:
+        scores = torch.from_numpy(predict_scores(fitted_module(job, result).eval(), inputs))
+        values = job.techniques.loss(scores.T.unsqueeze(0), (target if target.ndim == 1 else target.T).unsqueeze(0))
+        out: NDArray[np.float64] = values[0].detach().double().numpy()
+        if np.isfinite(out).all():
+            return out
+    return np.full(len(target), np.inf)
 
 
 def best_rate(rates: NDArray[np.float64], losses: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
@@ -184,6 +190,7 @@ class AutoRateMixin:
     learning_rate: float | str | None
     verbose: int
     _seed: int
+    learning_rate_test_: dict[str, Any] | None
     _optimizer_structure: tuple[Any, ...]
 
     def _with_learning_rate(self, jobs: list[Job], *, again: bool) -> list[Job]:
@@ -193,11 +200,10 @@ class AutoRateMixin:
         """
         first = jobs[0].techniques
         if self.learning_rate != "auto":
-            self.__dict__.pop("learning_rate_test_", None)
-            self.learning_rate_ = first.learning_rate
+            self.learning_rate_, self.learning_rate_test_ = first.learning_rate, None
             return jobs
         same = again and first.optimizer.structure() == self._optimizer_structure
-        if not (same and hasattr(self, "learning_rate_test_")):
+        if not same or self.learning_rate_test_ is None:
             test = range_test(jobs[0], self._seed)
             self.learning_rate_ = test.learning_rate
             self.learning_rate_test_ = {
