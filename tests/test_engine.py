@@ -19,6 +19,7 @@ from sknnopt._random import MemberRandom
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Progress, Techniques, Validation, train
 from sknnopt.engine._member import FINAL_FLOOR, _factors
+from sknnopt.engine.capacity import member_bytes
 from sknnopt.nn import MLP, CustomNetwork, load_member
 from sknnopt.optimizers import Numbers
 
@@ -1073,3 +1074,11 @@ def test_numbers_in_common_stay_known_when_members_sit_steps_out():
     part = numbers.first(2)
     assert {name: value[:, 0].tolist() for name, value in part.items()} == {"epsilon": [1.0, 1.0], "step": [1.0, 2.0]}
     assert (part.shared, part.step) == (numbers.shared, 1)
+
+
+@pytest.mark.parametrize(("name", "least", "most"), [("sgd", 0, 0), ("adam", 2, 4), ("lbfgs", 20, 30)])
+def test_the_memory_of_a_member_counts_what_its_optimizer_carries(name, least, most):
+    job = make_job(optimizer=optimizers.get(name))
+    plain = make_job(optimizer=optimizers.get("sgd"))
+    extra = (member_bytes(job) - member_bytes(plain)) / (job.network.layout.size * job.dtype.itemsize)
+    assert least <= extra <= most

@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from sknnopt._memory import available_memory
 from sknnopt.engine.job import Job
 
@@ -32,10 +34,21 @@ def suitable_members(job: Job) -> int:
 def member_bytes(job: Job) -> int:
     """Return about how much memory a member takes in its cohort.
 
-    That is parameters six times (gradients, two moments, a direction, the best epoch's) and, of a batch, every
-    layer's rows four times (products, activations and the gradients of both).
+    That is parameters three times (with gradients and the best epoch's), an average of them if there is one, what the
+    optimizer carries, and, of a batch, every layer's rows four times (products, activations and the gradients of both).
     """
     features = math.prod(job.table.row_shape)
     units = sum(block.shape[0] for block in job.network.layout.blocks.values())
     rows = job.techniques.batch_size * (features + 4 * units)
-    return (6 * job.network.layout.size + rows) * job.dtype.itemsize
+    copies = 3 if job.techniques.weight_averaging is None else 4
+    return (copies * job.network.layout.size + _state_size(job) + rows) * job.dtype.itemsize
+
+
+def _state_size(job: Job) -> int:
+    """Return how many numbers the optimizer carries for a member, twice the parameters' where it cannot tell."""
+    layout = job.network.layout
+    try:
+        state = job.techniques.optimizer.start(torch.empty((1, layout.size), dtype=job.dtype, device="meta"), layout)
+    except Exception:  # an optimizer of the user's may want numbers in its parameters
+        return 2 * layout.size
+    return sum(value.numel() for value in state.values())
