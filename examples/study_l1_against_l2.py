@@ -1,0 +1,81 @@
+"""
+L1 against L2: small weights, few weights, few inputs
+=====================================================
+
+Four penalties over a range of strengths, where there is something to leave out: the 64 pixels of scikit-learn's digits
+beside 64 inputs of pure noise, and only 500 rows.
+
+``python examples/study_l1_against_l2.py [folder for the plot]``
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import StratifiedKFold, train_test_split
+
+from sknnopt import NNClassifier, compare
+from sknnopt.regularization import L1, L2, ElasticNet, GroupLasso
+
+digits, y = load_digits(return_X_y=True)
+noise = np.random.default_rng(0).permutation(digits)  # the same images, in another order than their labels
+X, _, y, _ = train_test_split(np.hstack([digits, noise]), y, train_size=500, stratify=y, random_state=0)
+varies = X.std(axis=0) > 0
+folds = StratifiedKFold(10, shuffle=True, random_state=0)
+
+# %%
+# Plain SGD: there the strength is that of the textbooks, the factor before the penalty in the objective. L1, elastic
+# net and group lasso are proximal steps, so that weights become exactly zero.
+
+network = NNClassifier(
+    hidden_layer_sizes=(32,), optimizer="sgd", learning_rate=0.1, batch_size=32, max_epochs=60, dropout=0.0,
+    label_smoothing=0.0, random_state=0,
+)  # fmt: skip
+kinds = {
+    "L2": [L2(strength) for strength in (0.003, 0.01, 0.03, 0.1)],
+    "L1": [L1(strength) for strength in (0.001, 0.003, 0.01, 0.03)],
+    "elastic net": [ElasticNet(strength) for strength in (0.003, 0.01, 0.02, 0.05)],
+    "group lasso": [GroupLasso(strength) for strength in (0.001, 0.003, 0.01, 0.02)],
+}
+candidates = {"none": {}}
+for kind, penalties in kinds.items():
+    candidates |= {f"{kind}, {penalty.strength:g}": {"regularization": penalty} for penalty in penalties}
+found = compare(network, X, y, candidates, cv=folds)
+print(found, end="\n\n")
+
+# %%
+# Which inputs are left? An input is used if any weight that leaves it is not zero. Pixels that are blank in all rows
+# do not count.
+
+used = {}
+print(f"{'inputs used':18} of {varies[:64].sum()} pixels   of {varies[64:].sum()} noise inputs")
+for name, parameters in candidates.items():
+    first_layer = next(clone(network).set_params(**parameters).fit(X, y).module_.parameters())
+    alive = (first_layer != 0).any(dim=0).numpy() & varies
+    used[name] = alive[:64].sum(), alive[64:].sum()
+    print(f"{name:18} {used[name][0]:12}   {used[name][1]:18}")
+
+# %%
+
+figure, ax = plt.subplots(figsize=(7.5, 5), layout="constrained")
+error = dict(zip(found.results_["label"], 100 - 100 * found.results_["mean_test_score"], strict=True))
+weights = dict(zip(found.results_["label"], found.results_["n_nonzero_weights"], strict=True))
+for (kind, penalties), (color, line, marker) in zip(
+    kinds.items(), [("0.5", ":", "^"), ("black", "-", "o"), ("tab:blue", "--", "s"), ("tab:orange", "-.", "D")],
+    strict=True,
+):  # fmt: skip
+    labels = [f"{kind}, {penalty.strength:g}" for penalty in penalties]
+    ax.plot([weights[label] for label in labels], [error[label] for label in labels], color=color, ls=line,
+            marker=marker, label=kind)  # fmt: skip
+ax.axhline(error["none"], color="0.7", linewidth=1, label="no penalty", zorder=0)
+ax.set(xscale="log", yscale="log", xlabel="non-zero weights", ylabel="test error in %, mean over 10 folds")
+ax.set_xticks([300, 1000, 2000, 3000, 4000], ["300", "1000", "2000", "3000", "4000"])
+ax.set_yticks([5, 7, 10, 20, 50], ["5", "7", "10", "20", "50"])
+ax.minorticks_off()
+ax.grid(color="0.9")
+ax.legend()
+if len(sys.argv) > 1:
+    figure.savefig(Path(sys.argv[1]) / "study_l1_against_l2.png", dpi=150)
