@@ -101,10 +101,10 @@ if len(sys.argv) > 1:
 # What to take from it
 # --------------------
 # The scores have the same bits in all five ways, so the way is a question of time alone. On the two busy cores where
-# this was written lockstep was four to seven times faster than one fit after another, and nearly as much on a single
-# core: the gain comes from sharing the calls from Python, not from more cores. The second core brought little on top,
-# in threads (which wait for the interpreter's lock) as in processes; do not expect a factor of two from it for
-# networks this small.
+# this was written lockstep was three and a half to seven times faster than one fit after another, and nearly as much
+# on a single core: the gain comes from sharing the calls from Python, not from more cores. The second core brought
+# little on top, in threads (which wait for the interpreter's lock) as in processes; do not expect a factor of two from
+# it for networks this small.
 #
 # Worker processes with one fit each, the usual ``n_jobs=2``, did not pay here: starting them costs seconds the first
 # time, and afterwards they were about as fast as one fit after another, on cores that had other work too. On idle
