@@ -106,3 +106,23 @@ ax.grid(axis="x", color="0.9")
 ax.legend(loc="lower right")
 if len(sys.argv) > 1:
     figure.savefig(Path(sys.argv[1]) / "study_activation_functions.png", dpi=150)
+
+# %%
+# What to take from it
+# --------------------
+# Of eleven activations in a network of two hidden layers none is told from ReLU, from 0.966 (tanh) to 0.980 (ReLU):
+# each at its own rate, the choice is worth a point and a half at most here, and what is often claimed of the smooth
+# ones (GELU, SiLU, Mish) does not show. Sigmoid, often said to be unusable, has 0.968; a linear model (identity)
+# 0.967.
+#
+# Depth decides. With eight layers sigmoid is at 0.202 and SwiGLU at 0.101, which is chance, whichever of three rates
+# is chosen; all others lie between 0.959 and 0.974, again without a difference. A sigmoid's slope is at most a
+# quarter, so that gradients vanish; a gated unit is a product of two outputs, which squares whatever is large or
+# small, layer after layer. Batch normalisation brings sigmoid back (0.973), layer normalisation less so (0.791). For
+# SwiGLU it is the other way round: 0.875 by layer, still chance by batch normalisation. And eight layers are nowhere
+# ahead of two.
+#
+# So: stay with the default or with ReLU, and spend the search on the learning rate. In a deep network without
+# normalisation avoid sigmoid and gated units. Mish and PReLU took from a third longer than ReLU (two layers) to twice
+# as long (eight). A caveat: several chose the largest rate they were offered, so that a still larger one might suit
+# them better.

@@ -97,3 +97,23 @@ ax.grid(color="0.9")
 ax.legend(loc="upper left")
 if len(sys.argv) > 1:
     figure.savefig(Path(sys.argv[1]) / "study_batch_size.png", dpi=150)
+
+# %%
+# What to take from it
+# --------------------
+# With one learning rate for all, the batch size seems to decide everything: 0.977 with 8 rows, 0.962 with 32, 0.329
+# with the full batch. It is mostly the rate that is being compared. The square root rule gives back half of it and
+# more (0.845 for the full batch, 0.953 against 0.906 for 128), a rate of its own the most: 0.984 for 8, 16 and 32,
+# 0.977 for 128, no difference found up to 256. Chosen rates hardly follow the square root: 0.03 from 8 rows to 128,
+# 0.03 or 0.1 beyond.
+#
+# From 512 rows on ten passes are too few steps for any of six rates. With as many steps as a batch of 32 has, the full
+# batch has 0.973, and every larger batch is told from 32 for the better at that rate: that large batches generalise
+# worse, as is often claimed, does not show here. (They have seen more rows by then, and none reaches the 0.984 of the
+# small ones at their own rate.)
+#
+# Time: 8 rows a batch take two to three times as long as 32, and beyond 128 rows an epoch of such a small network
+# hardly gets faster. Memory hardly matters: 0.8 MB at 32 rows, 1.7 MB with all.
+#
+# So: 32 to 128 rows, with the learning rate searched for that batch size; when the batch must grow, let passes grow as
+# well.

@@ -55,7 +55,9 @@ candidates = {
 # %%
 # The last row gives the full batch as many *steps* as the mini-batches have: 45 times the passes.
 
-candidates["batch, Nesterov, 360 passes"] = candidates["batch, Nesterov"] | {"estimator__max_epochs": 45 * PASSES}
+candidates["batch, Nesterov, 360 passes"] = candidates["batch, Nesterov"] | {
+    "estimator__max_epochs": 45 * PASSES, "param_grid": {"learning_rate": [0.01, 0.03, 0.1, 0.3, 1.0]},
+}  # fmt: skip
 
 folds = StratifiedKFold(5, shuffle=True, random_state=0)
 found = compare(search, X, y, candidates, cv=folds, scoring="accuracy")
@@ -89,3 +91,22 @@ for ax in (by_pass, by_step):
 by_step.legend(fontsize="small", loc="lower left")
 if len(sys.argv) > 1:
     figure.savefig(Path(sys.argv[1]) / "study_gradient_descent.png", dpi=150)
+
+# %%
+# What to take from it
+# --------------------
+# At equal passes the full batch is behind: 0.923 to 0.927 against 0.971 of plain mini-batches. That is a matter of
+# steps, 8 against 360: with 360 passes it has 0.967 and no difference is found. It is no matter of where it ends up.
+# (The test tells plain batch descent from the first row, p = 0.035; with five folds the two others, as far behind,
+# just miss it with p near 0.07.)
+#
+# Stochastic descent, one row a step, is as good as mini-batches (0.968 to 0.971) and takes six to ten times as long,
+# since it makes 32 times the steps.
+#
+# Momentum, often said to be indispensable, makes no difference to the test score, once plain descent has a rate that
+# suits it: it is three to ten times as large (1 against 0.3 and 0.1 for mini-batches, 0.1 against 0.01 for single
+# rows). With the full batch at equal passes it helps the training loss (0.19 with momentum, 0.22 Nesterov's, 0.30
+# without); with smaller batches that goes either way. Between momentum and Nesterov's no difference was found.
+#
+# So: mini-batches, and search the learning rate over factors of ten whenever batch size or momentum changes; with a
+# rate handed over from another algorithm one compares rates, not algorithms.

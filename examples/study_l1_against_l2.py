@@ -79,3 +79,20 @@ ax.grid(color="0.9")
 ax.legend()
 if len(sys.argv) > 1:
     figure.savefig(Path(sys.argv[1]) / "study_l1_against_l2.png", dpi=150)
+
+# %%
+# What to take from it
+# --------------------
+# Strength for strength L2 and L1 predict equally well: from 0.908 without a penalty to 0.920 (L2, 0.03) and 0.922 (L1,
+# 0.003), and with 450 rows a fold neither gain can be told from chance. What tells them apart is what they leave: L2
+# makes weights small and none zero, L1 at 0.01 leaves 1,405 of 4,416 for 0.902, a third of the weights for no
+# difference found. Elastic net falls on L1's line in the picture, at twice the strength: half of its strength is L1.
+#
+# L1 is often said to select features. In a network it does not: a third of the weights still uses 52 of 57 pixels and
+# 54 of 58 noise inputs, since an input is unused only if all 32 of its weights are zero. Group lasso takes them
+# together: it has the best score, 0.932 at 0.003 (p = 0.25, so not told from chance either), and drops noise a little
+# before pixels, but clearly so only at 0.02, 10 noise inputs of 58 against 34 pixels of 57, where accuracy is down to
+# 0.598. To find inputs one would use it as a filter and train again without it, which was not measured here.
+#
+# So: for accuracy the kind matters little, for a small model take L1, and search the strength over factors of three:
+# too strong by three is much worse than too weak by three (L1 0.922, 0.902, 0.532 at 0.003, 0.01, 0.03).

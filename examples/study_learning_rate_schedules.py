@@ -78,3 +78,22 @@ ax.grid(color="0.9")
 ax.legend()
 if len(sys.argv) > 1:
     figure.savefig(Path(sys.argv[1]) / "study_learning_rate_schedules.png", dpi=150)
+
+# %%
+# What to take from it
+# --------------------
+# At a base rate of its own each of the fifteen is as good as any other: 0.974 to 0.985, the constant rate 0.982, and
+# none is told from it. Who has tuned the rate gains little by a schedule here.
+#
+# What a schedule brings is tolerance of a rate that is too large. At 0.1 the constant rate falls to 0.949, and every
+# schedule that decays has 0.968 (plateau) to 0.980 (linear). But with ten folds and 14 candidates no single one can be
+# told from it (p from 0.08). Warm-up is often given as the cure for too large a rate: alone it has 0.958, less than
+# any decay without it.
+#
+# The price is paid at a rate that is too small, where decay stops the learning: at 0.001 the constant rate has 0.957,
+# cosine 0.920, exponential decay to a hundredth 0.822, and most are told from it. Warm-up, stable, decay (0.952) and
+# plateau (0.957), which stay high for long, are not.
+#
+# So: with a schedule that decays choose the base rate on the large side: cosine has 0.985 at 0.03 and 0.977 at 0.01,
+# the constant rate 0.981 at both. Cosine, linear, and warm-up, stable, decay keep 0.972 or more over a factor of 33 in
+# the rate, and "cosine", the default, needs no parameters.
