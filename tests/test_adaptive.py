@@ -138,10 +138,13 @@ class TestLearningRate:
 
     @pytest.mark.parametrize("name", optimizers.names())
     def test_trains_better_than_at_the_lowest_rate(self, name: str) -> None:
-        settings = {**QUICK, "optimizer": name, "max_epochs": 8, "dropout": 0.0}
+        epochs = 40 if name == "prodigy" else 8  # it must first find how far it has to go
+        settings = {**QUICK, "optimizer": name, "max_epochs": epochs, "dropout": 0.0}
         auto = NNRegressor(**settings, learning_rate="auto").fit(*DIABETES)
         rates = auto.learning_rate_test_["learning_rate"]
         assert_array_equal(rates, optimizers.get(name).default_learning_rate * FACTORS)
+        if optimizers.get(name).line_search:
+            pytest.skip("its search finds much the same step from every rate")
         low = NNRegressor(**settings, learning_rate=rates[0]).fit(*DIABETES)
         assert auto.loss_curve_[-1] < low.loss_curve_[-1]
 
