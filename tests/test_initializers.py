@@ -137,7 +137,7 @@ def test_own_generator_own_values_whatever_the_layout(name):
 
 @pytest.mark.parametrize("name", initializers.names())
 def test_gain_counts_where_it_is_promised(name):
-    words = ("xavier", "glorot", "kaiming", "he_", "orthogonal", "identity", "sparse", "lsuv", "zero_output")
+    words = ("xavier", "glorot", "kaiming", "he_", "orthogonal", "identity", "sparse", "lsuv", "zero_output", "ntk")
     promised = any(word in name for word in words)
     initializer = initializers.get(name)
     assert promised != torch.equal(drawn(initializer, gain=1.0), drawn(initializer, gain=2.0))

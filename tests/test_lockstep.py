@@ -224,7 +224,7 @@ def test_a_sweep_ends_with_its_block() -> None:
     assert sweep.cohort_sizes == []
 
 
-@pytest.mark.parametrize("name", sorted(set(model_selection.__all__) - {"Comparison", "compare", "lockstep"}))
+@pytest.mark.parametrize("name", sorted(set(model_selection.__all__) - {"Comparison", "Range", "compare", "lockstep"}))
 def test_each_public_name_is_sklearns_in_lockstep(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"cv": 3}
     arguments: dict[str, Any] = {

@@ -108,7 +108,7 @@ class TestTechniques:
         penalty = strong.get(name, regularization.ElasticNet(0.1))
         assert weights_after(regularization=penalty).norm() < weights_after().norm()
 
-    @pytest.mark.parametrize("name", initializers.names())
+    @pytest.mark.parametrize("name", [name for name in initializers.names() if name != "ntk"])
     def test_initializers(self, name):
         assert not torch.equal(weights_after(initializer=name), weights_after())
 
