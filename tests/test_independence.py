@@ -115,6 +115,7 @@ def draw_shared(rng, **fixed):
         "layered": bool(rng.random() < 0.2),
         "decay_schedule": bool(rng.random() < 0.2),
         "scaled": bool(rng.random() < 0.2),
+        "dropout_schedule": bool(rng.random() < 0.2),
         "network": str(rng.choice(list(NETWORKS))),
     }
     shared |= fixed
@@ -159,6 +160,7 @@ def draw_techniques(rng, shared):
         label_smoothing=float(rng.uniform(0.01, 0.4)) if shared["smooths"] else 0.0,
         weight_averaging=shared["averaging"] and varied(averaging.REGISTRY[shared["averaging"]](), rng),
         decay_schedule=schedules.Linear() if shared["decay_schedule"] else None,
+        dropout_schedule=schedules.Polynomial(power=float(rng.uniform(0.5, 3))) if shared["dropout_schedule"] else None,
         mixup=float(rng.uniform(0.1, 2)) if shared["mixes"] else 0.0,
         layer_rates=(("output.weight", float(rng.integers(3)) / 2),) if shared["layered"] else (),
     )

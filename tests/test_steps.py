@@ -153,3 +153,66 @@ def test_scaled_layers_carry_on_where_columns_are_added():
     wider = np.column_stack([X, np.arange(len(X)) % 7])
     same = NNClassifier(**{**STEP, "learning_rate": 1e-300}, initializer="ntk", initial_weights=source).fit(wider, Y)
     np.testing.assert_allclose(same.predict_proba(wider), source.predict_proba(X), atol=1e-9)
+
+
+class TestScheduledDropout:
+    SETTINGS = {**STEP, "dropout": 0.5, "max_epochs": 4, "batch_size": 32, "learning_rate": 0.1}
+
+    def weights(self, **settings):
+        clf = NNClassifier(**{**self.SETTINGS, **settings}).fit(X, Y)
+        return torch.cat([value.detach().flatten() for value in clf.module_.parameters()])
+
+    @pytest.mark.parametrize("network", ["mlp", "resnet"])
+    def test_a_constant_schedule_is_the_rate_itself(self, network):
+        same = self.weights(network=network, dropout=Scheduled(0.5, "constant"))
+        assert torch.equal(same, self.weights(network=network))
+
+    @pytest.mark.parametrize("network", ["mlp", "resnet"])
+    def test_masks_follow_the_schedule_step_by_step(self, network):
+        """All of the rate for two epochs and none of it after: the first two are those of the rate, no more."""
+
+        def halves(progress):
+            return 1.0 if progress < 0.5 else 0.0
+
+        parts = NNClassifier(**{**self.SETTINGS, "network": network, "dropout": Scheduled(0.5, halves)})
+        plain = NNClassifier(**{**self.SETTINGS, "network": network})
+        for epoch in range(4):
+            parts.partial_fit(X, Y)
+            plain.partial_fit(X, Y)
+            same = all(map(torch.equal, parts.module_.state_dict().values(), plain.module_.state_dict().values()))
+            assert same == (epoch < 2)
+
+    def test_a_rate_of_zero_drops_nothing(self):
+        torch.testing.assert_close(
+            self.weights(dropout=Scheduled(0.5, lambda progress: 0.0)), self.weights(dropout=0.0), rtol=1e-9, atol=1e-12
+        )
+
+    def test_members_follow_their_own_schedules(self):
+        from sklearn.model_selection import GridSearchCV
+
+        from sknnopt import lockstep
+
+        values = [Scheduled(0.5, "linear"), Scheduled(0.3, "cosine"), Scheduled([0.2], "constant")]
+        search = GridSearchCV(NNClassifier(**self.SETTINGS), {"dropout": values}, cv=3)
+        alone = search.fit(X, Y).cv_results_["mean_test_score"]
+        with lockstep(n_jobs=1) as sweep:
+            together = search.fit(X, Y).cv_results_["mean_test_score"]
+        assert np.array_equal(alone, together)
+        assert max(sweep.cohort_sizes) == 9
+
+    def test_a_schedule_that_cannot_be_known_ahead_is_refused(self):
+        with pytest.raises(ValueError, match=r"'schedule' parameter of Scheduled.*'plateau' is not"):
+            NNClassifier(dropout=Scheduled(0.5, "plateau")).fit(X, Y)
+        with pytest.raises(ValueError, match="'value' parameter of Scheduled"):
+            NNClassifier(weight_decay=Scheduled(-1.0)).fit(X, Y)
+        with pytest.raises(ValueError, match=r"'dropout' parameter must be a rate in \[0, 1\)"):
+            NNClassifier(dropout=Scheduled(1.5)).fit(X, Y)
+
+
+def test_stochastic_depth_acts_in_training_alone_and_only_on_residual_networks():
+    settings = {**STEP, "network": "resnet", "hidden_layer_sizes": (8, 8), "max_epochs": 3}
+    plain, deep = (NNClassifier(**settings, regularization=term).fit(X, Y) for term in (None, "stochastic_depth"))
+    assert deep.loss_curve_ != plain.loss_curve_
+    assert np.array_equal(deep.predict_proba(X), deep.predict_proba(X))
+    with pytest.raises(ValueError, match="leaves out residual blocks, and this network has none"):
+        NNClassifier(**STEP, regularization="stochastic_depth").fit(X, Y)
