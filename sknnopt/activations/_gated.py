@@ -22,7 +22,8 @@ class GLU(Activation):
     for sigmoid, 1.19 for relu, 1.22 for gelu, 1.27 for silu as ``g``.
 
     A hidden layer of ``n`` units has ``2 n`` linear outputs, which normalisation acts on, and ``n`` after the
-    activation. With `gate` "identity" it is the bilinear unit.
+    activation. With `gate` "identity" it is the bilinear unit. Products of products grow or shrink quickly: many such
+    layers one after another need ``normalization="layer"``, or the blocks of ``network="resnet"``.
 
     Parameters
     ----------
