@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from weakref import WeakKeyDictionary
 
 from joblib.parallel import FallbackToBackend
@@ -66,6 +66,33 @@ class Estimator(BaseEstimator):
         if names is None:
             names = _names[cls] = super()._get_param_names()
         return list(names)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, also those of a technique that is given by its name, which its object first replaces.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or its value has no parameters of its own.
+        """
+        super().set_params(**{name: value for name, value in params.items() if "__" not in name})
+        nested = {name: value for name, value in params.items() if "__" in name}
+        for name in {name.partition("__")[0] for name in nested} & set(self._get_param_names()):
+            setattr(self, name, self._as_object(name, getattr(self, name)))
+        super().set_params(**nested)
+        return self
+
+    def _as_object(self, name: str, value: Any) -> Any:
+        """Return what a parameter's value stands for, before a parameter of its own is set."""
+        return value
 
     def _validate_params(self) -> None:
         """Check every parameter; what is wrong is said in scikit-learn's words."""

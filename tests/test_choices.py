@@ -162,3 +162,22 @@ def test_modules_export_what_they_say():
     for module in MODULES:
         assert module is import_module(module.__name__)
         assert all(hasattr(module, name) for name in module.__all__)
+
+
+@pytest.mark.parametrize(
+    ("choice", "parameter", "value"),
+    [
+        (optimizers.SAM("adamw"), "base__beta_1", 0.5),
+        (initializers.LSUV(base="normal"), "base__std", 0.5),
+        (activations.GLU("gelu"), "gate__approximate", "tanh"),
+        (activations.Parametric("elu"), "base__alpha", 0.5),
+        (schedules.Scheduled(0.1, "polynomial"), "schedule__power", 3.0),
+    ],
+    ids=lambda x: type(x).__name__ if isinstance(x, Choice) else str(x),
+)
+def test_parameters_of_what_is_given_by_name_are_set(choice, parameter, value):
+    choice = clone(choice).set_params(**{parameter: value})
+    assert choice.get_params()[parameter] == value
+    choice.validate()
+    with pytest.raises(ValueError, match="Invalid parameter 'nothing'"):
+        choice.set_params(**{parameter.partition("__")[0] + "__nothing": 1})

@@ -49,6 +49,9 @@ class GLU(Activation):
     def __init__(self, gate: str | Activation | Callable[[Tensor], Tensor] = "sigmoid") -> None:
         self.gate = gate
 
+    def _as_object(self, name: str, value: Any) -> Any:
+        return self.resolved_gate() if name == "gate" else value
+
     def validate(self) -> None:
         super().validate()
         self.resolved_gate()

@@ -41,6 +41,10 @@ class LearnableActivation(Activation):
         """Return shape, ``(features,)`` or ``(1,)``, and initial value of each parameter, by its name in `module`."""
         raise NotImplementedError(f"{type(self).__name__} must define parameters(features)")
 
+    def resolved(self) -> LearnableActivation:
+        """The same with names replaced by their objects, for many calls."""
+        return self
+
     def forward(self, x: Tensor, out: Tensor, values: Values | None = None) -> Tensor:
         """Write ``f(x)`` into `out`, not `x` itself, and return it.
 
@@ -200,28 +204,37 @@ class Parametric(LearnableActivation):
         self.base = base
         self.initial = initial
 
+    def _as_object(self, name: str, value: Any) -> Any:
+        return self._function() if name == "base" else value
+
     def validate(self) -> None:
         super().validate()
         elementwise(self.base, parameter="base")
 
+    def _function(self) -> Activation:
+        return self.base if isinstance(self.base, Activation) else elementwise(self.base, parameter="base")
+
+    def resolved(self) -> Parametric:
+        return Parametric(self._function(), initial=self.initial)
+
     def key(self) -> Any:
-        return type(self), elementwise(self.base, parameter="base").key(), self.initial
+        return type(self), self._function().key(), self.initial
 
     @property
     def gain(self) -> float:
-        return elementwise(self.base, parameter="base").gain if self.initial == 1 else super().gain
+        return self._function().gain if self.initial == 1 else super().gain
 
     def parameters(self, features: int) -> Shapes:
         return {"alpha": ((features,), float(self.initial))}
 
     def forward(self, x: Tensor, out: Tensor, values: Values | None = None) -> Tensor:
-        elementwise(self.base, parameter="base").forward(x, out)
+        self._function().forward(x, out)
         return out.sub_(x).mul_(self._value("alpha", values)).add_(x)
 
     def backward(
         self, gradient: Tensor, saved: Tensor, out: Tensor, values: Values | None = None, slopes: Values | None = None
     ) -> Tensor:
-        base = elementwise(self.base, parameter="base")
+        base = self._function()
         h = base.forward(saved, torch.empty_like(saved))
         if slopes is not None:
             torch.sub(h, saved, out=slopes["alpha"]).mul_(gradient)
@@ -230,4 +243,4 @@ class Parametric(LearnableActivation):
         return torch.add(gradient, through, out=out)
 
     def module(self, features: int = 1) -> nn.Module:
-        return ParametricUnit(elementwise(self.base, parameter="base").module(), features, self.initial)
+        return ParametricUnit(self._function().module(), features, self.initial)

@@ -106,14 +106,12 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         ValueError
             If there is no such parameter, or its value has no parameters of its own.
         """
-        super().set_params(**{name: value for name, value in params.items() if "__" not in name})
-        nested = {name: value for name, value in params.items() if "__" in name}
-        if any(name.startswith("initial_weights__") for name in nested):
+        if any(name.startswith("initial_weights__") for name in params):
             raise ValueError("What initial_weights come from is as it was fitted; its parameters cannot be set here.")
-        for name in {name.partition("__")[0] for name in nested} & set(self._get_param_names()):
-            setattr(self, name, as_object(name, getattr(self, name), self._tasks[0]))
-        super().set_params(**nested)
-        return self
+        return super().set_params(**params)
+
+    def _as_object(self, name: str, value: Any) -> Any:
+        return as_object(name, value, self._tasks[0])
 
     _tasks: ClassVar[tuple[str, ...]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -34,14 +34,8 @@ class _Adapted(Initializer):
         super().validate()
         self._resolved()
 
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters, also those of a base that is given by its name."""
-        if "base" in params:
-            self.base = params.pop("base")
-        if isinstance(self.base, str) and any(name.startswith("base__") for name in params):
-            self.base = self._resolved()
-        super().set_params(**params)
-        return self
+    def _as_object(self, name: str, value: Any) -> Any:
+        return self._resolved() if name == "base" else value
 
     @property
     def scales_layers(self) -> bool:

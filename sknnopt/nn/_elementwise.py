@@ -66,7 +66,7 @@ class ActivateLearnable:
         space: Workspace,
     ) -> None:
         leaves = activation.parameters(features)
-        self._activation = activation
+        self._activation = activation.resolved()
         self._parameters = {leaf: parameters[f"{name}.{leaf}"].unsqueeze(2) for leaf in leaves}
         self._values = {leaf: space.features(f"{name}.{leaf}", features) for leaf in leaves}
         self._flat_values = {leaf: rows.flat for leaf, rows in self._values.items()}

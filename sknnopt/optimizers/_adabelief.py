@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from .._choices import Range
 from .._compat import Interval
-from ._base import zeros
+from ._base import Hyper, State, zeros
 from ._fused import divided
 from ._moments import BETAS, Moments
 
@@ -63,16 +62,10 @@ class AdaBelief(Moments):
             "epsilon": self.epsilon * root,
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return super().init(parameters) | zeros(parameters, "_direction")
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         mean = state["mean"].lerp_(gradients, hyper["intake_1"])
         gradients.sub_(mean)
         state["square"].add_(hyper["floor"])  # epsilon, as the decay by beta_2 is still to come

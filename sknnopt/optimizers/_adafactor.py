@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -13,12 +12,10 @@ from torch import Tensor
 from .._choices import Range
 from .._compat import Interval
 from .._layout import Block, Layout, padded
-from ._base import POSITIVE, Objective, Optimizer
+from ._base import POSITIVE, Hyper, Objective, Optimizer, State, Step
 from ._blocks import Matrix, cut, matrices, pieces
 
 __all__ = ["Adafactor"]
-
-Hyper = Mapping[str, Tensor]
 
 
 class Adafactor(Optimizer):
@@ -90,7 +87,7 @@ class Adafactor(Optimizer):
             "smallest_scale": np.full_like(step, self.smallest_scale),
         }
 
-    def start(self, parameters: Tensor, layout: Layout) -> dict[str, Tensor]:
+    def start(self, parameters: Tensor, layout: Layout) -> State:
         state = {"_squares": torch.zeros_like(parameters)}
         for matrix in matrices(layout):
             for side, length in (("rows", matrix.rows), ("columns", matrix.columns)):
@@ -100,15 +97,7 @@ class Adafactor(Optimizer):
             state[f"{block.name}.square"] = parameters.new_zeros(len(parameters), padded(block.size))
         return state
 
-    def bind(
-        self,
-        gradients: Tensor,
-        state: dict[str, Tensor],
-        parameters: Tensor,
-        *,
-        layout: Layout,
-        objective: Objective,
-    ) -> Callable[[Hyper], None]:
+    def bind(self, gradients: Tensor, state: State, parameters: Tensor, layout: Layout, objective: Objective) -> Step:
         squares, where = state["_squares"], pieces(layout)
         sizes = squares.new_tensor([block.size for block in layout.blocks.values()])
         pieces_of_squares, relative = cut(squares, where), self.relative_step
@@ -141,7 +130,7 @@ def _vectors(layout: Layout) -> list[Block]:
 class _Factors:
     """Rows and columns of a matrix (algorithm 4): the running means, and the gradient divided by their root."""
 
-    def __init__(self, matrix: Matrix, gradients: Tensor, state: Mapping[str, Tensor]) -> None:
+    def __init__(self, matrix: Matrix, gradients: Tensor, state: State) -> None:
         self._matrix, self._gradient = matrix, matrix.view(gradients)
         self._squares = matrix.view(state["_squares"])
         self._rows, self._columns = (state[f"{matrix.name}.{side}"] for side in ("rows", "columns"))
@@ -163,7 +152,7 @@ class _Factors:
 class _Square:
     """The second moments of a vector (algorithm 5)."""
 
-    def __init__(self, block: Block, gradients: Tensor, state: Mapping[str, Tensor]) -> None:
+    def __init__(self, block: Block, gradients: Tensor, state: State) -> None:
         where = slice(block.offset, block.offset + padded(block.size))
         self._gradient, self._new = gradients[:, where], state["_squares"][:, where]
         self._square = state[f"{block.name}.square"]

@@ -6,7 +6,6 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .._choices import Range
-from ._base import POSITIVE, zeros
+from ._base import POSITIVE, Hyper, State, zeros
 from ._fused import adam_direction
 from ._moments import BETAS, Moments
 
@@ -69,17 +68,11 @@ class Adam(Moments):
             "epsilon": self.epsilon * root,
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         names = ["_direction", "largest"] if self.amsgrad else ["_direction"]
         return super().init(parameters) | zeros(parameters, *names)
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         if parameters.device.type == "cpu":
             parameters.addcmul_(adam_direction(gradients, state, hyper), hyper["step"])
             return
@@ -174,16 +167,10 @@ class NAdam(Moments):
             "epsilon": self.epsilon * root,
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return super().init(parameters) | zeros(parameters, "_scratch")
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         scratch = state["_scratch"]
         mean, square = self._accumulate(gradients, state, hyper, out=scratch)
         torch.sqrt(square, out=scratch).add_(hyper["epsilon"])
@@ -234,13 +221,7 @@ class RAdam(Moments):
             "epsilon": np.full_like(learning_rate, self.epsilon),
         }
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         mean, square = self._accumulate(gradients, state, hyper, out=gradients)
         torch.sqrt(square, out=gradients).add_(hyper["epsilon"])
         torch.div(hyper["step_adaptive"], gradients, out=gradients).add_(hyper["step_plain"])
@@ -285,16 +266,10 @@ class Adamax(Moments):
             "epsilon": np.full_like(step, self.epsilon),
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return zeros(parameters, "mean", "norm")
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         mean = state["mean"].lerp_(gradients, hyper["intake_1"])
         norm = state["norm"].mul_(hyper["decay"])
         torch.maximum(norm, gradients.abs_().add_(hyper["epsilon"]), out=norm)

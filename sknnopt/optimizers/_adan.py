@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._choices import Range
-from ._base import FRACTION, POSITIVE, Optimizer, zeros
+from ._base import FRACTION, POSITIVE, Hyper, Optimizer, State, zeros
 from ._fused import divided
 
 __all__ = ["Adan"]
@@ -70,16 +69,10 @@ class Adan(Optimizer):
             "epsilon": self.epsilon * root,
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return zeros(parameters, "mean", "change", "square", "previous", "_difference", "_direction")
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         difference = torch.sub(gradients, state["previous"], out=state["_difference"])
         torch.add(gradients, 0.0, out=state["previous"])  # a copy without -0, which products may make of 0
         mean = state["mean"].lerp_(gradients, hyper["intake_gradient"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._choices import Range
-from ._base import FRACTION, NON_NEGATIVE, POSITIVE, Optimizer, zeros
+from ._base import FRACTION, NON_NEGATIVE, POSITIVE, Hyper, Optimizer, State, zeros
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
@@ -65,19 +64,13 @@ class Adagrad(Optimizer):
             "epsilon": np.full_like(learning_rate, self.epsilon),
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return {
             "sum": torch.full_like(parameters, self.initial_accumulator_value),
             "_scratch": torch.empty_like(parameters),
         }
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         total, scratch = state["sum"], state["_scratch"]
         total.addcmul_(gradients, gradients)
         torch.sqrt(total, out=scratch).add_(hyper["epsilon"])
@@ -124,16 +117,10 @@ class Adadelta(Optimizer):
             "epsilon": np.full_like(learning_rate, self.epsilon),
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return zeros(parameters, "square", "step_square", "_numerator", "_scratch")
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         numerator, scratch, epsilon = state["_numerator"], state["_scratch"], hyper["epsilon"]
         torch.mul(gradients, gradients, out=scratch)
         state["square"].lerp_(scratch, hyper["intake"])
@@ -207,18 +194,12 @@ class RMSprop(Optimizer):
             "momentum": np.full_like(learning_rate, self.momentum),
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         names = ["square", "_scratch"]
         names += ["momentum"] * (self.momentum != 0) + ["mean"] * self.centered
         return zeros(parameters, *names)
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         scratch = state["_scratch"]
         torch.mul(gradients, gradients, out=scratch)
         state["square"].lerp_(scratch, hyper["intake"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from .._choices import Range
 from .._compat import Interval
-from ._base import FRACTION, NON_NEGATIVE, zeros
+from ._base import FRACTION, NON_NEGATIVE, Hyper, State, zeros
 from ._fused import divided
 from ._moments import BETAS, Moments
 
@@ -92,16 +91,10 @@ class AdEMAMix(Moments):
         now = (1.0 - progress) * first + progress * last
         return np.where(now < 0, np.exp(1.0 / np.where(now < 0, now, -1.0)), 0.0)
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return super().init(parameters) | zeros(parameters, "slow", "_numerator", "_direction")
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         mean = state["mean"].lerp_(gradients, hyper["intake_1"])
         slow = state["slow"].lerp_(gradients, hyper["intake_slow"])
         numerator = torch.mul(mean, hyper["step"], out=state["_numerator"]).addcmul_(slow, hyper["step_slow"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from .._choices import Range
 from .._layout import Layout
-from ._base import NON_NEGATIVE, Objective, Optimizer
+from ._base import NON_NEGATIVE, Hyper, Objective, Optimizer, State, Step
 
 __all__ = ["ASGD"]
 
@@ -65,36 +64,22 @@ class ASGD(Optimizer):
             "intake": 1.0 / np.maximum(1.0, before - self.t0),
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return {"average": parameters.clone()}
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         self._step(gradients, state, parameters, None, hyper)
 
-    def bind(
-        self,
-        gradients: Tensor,
-        state: dict[str, Tensor],
-        parameters: Tensor,
-        *,
-        layout: Layout,
-        objective: Objective,
-    ) -> Callable[[Mapping[str, Tensor]], None]:
+    def bind(self, gradients: Tensor, state: State, parameters: Tensor, layout: Layout, objective: Objective) -> Step:
         return partial(self._step, gradients, state, parameters, objective)
 
     @staticmethod
     def _step(
         gradients: Tensor,
-        state: Mapping[str, Tensor],
+        state: State,
         parameters: Tensor,
         objective: Objective | None,
-        hyper: Mapping[str, Tensor],
+        hyper: Hyper,
     ) -> None:
         gradients.addcmul_(parameters, hyper["lambd"])
         parameters.addcmul_(gradients, hyper["step"], value=-1)

@@ -15,11 +15,31 @@ from .._choices import Choice, Range
 from .._compat import Interval
 from .._layout import Layout
 
-__all__ = ["FRACTION", "NON_NEGATIVE", "POSITIVE", "SHRINKAGE", "Numbers", "Objective", "Optimizer"]
+__all__ = [
+    "FRACTION",
+    "NON_NEGATIVE",
+    "POSITIVE",
+    "SHRINKAGE",
+    "Hyper",
+    "Numbers",
+    "Objective",
+    "Optimizer",
+    "State",
+    "Step",
+]
 
 FRACTION = Interval(Real, 0, 1, closed="left")
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 POSITIVE = Interval(Real, 0, None, closed="neither")
+
+State = dict[str, Tensor]
+"""What an optimizer carries from step to step, each (K, ...)."""
+
+Hyper = Mapping[str, Tensor]
+"""A step's numbers, each (K, 1)."""
+
+Step = Callable[[Hyper], None]
+"""One step of the K members that it is bound to."""
 
 SHRINKAGE = "_shrinkage"
 """Name of the learning rate times the weight decay in `hyper`, which no coefficient may have."""
@@ -38,7 +58,7 @@ class Objective(Protocol):
     def value_and_gradient(self) -> Tensor:
         """Compute the gradient anew and return each member's value, of shape (K,)."""
 
-    def constrain(self, parameters: Tensor, hyper: Mapping[str, Tensor]) -> None:
+    def constrain(self, parameters: Tensor, hyper: Hyper) -> None:
         """Threshold and project the weights among stepped `parameters`, of shape (K, P), as the penalties ask.
 
         For optimizers that average, which call it before they do; the caller does it for all others.
@@ -156,15 +176,15 @@ class Optimizer(Choice):
         """
         raise NotImplementedError(f"{type(self).__name__} must define coefficients(step, learning_rate)")
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         """State before the first step, each tensor of the parameters' shape (K, P)."""
         raise NotImplementedError(f"{type(self).__name__} must define init(parameters)")
 
-    def effective_rate(self, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]) -> Tensor:
+    def effective_rate(self, state: State, hyper: Hyper) -> Tensor:
         """The learning rate, (K, 1), that thresholds of penalties are in proportion to."""
         return hyper["learning_rate"]
 
-    def start(self, parameters: Tensor, layout: Layout) -> dict[str, Tensor]:
+    def start(self, parameters: Tensor, layout: Layout) -> State:
         """State before the first step of any shapes (K, ...); what `init` gives unless overridden.
 
         Parameters
@@ -175,15 +195,7 @@ class Optimizer(Choice):
         """
         return self.init(parameters)
 
-    def bind(
-        self,
-        gradients: Tensor,
-        state: dict[str, Tensor],
-        parameters: Tensor,
-        *,
-        layout: Layout,
-        objective: Objective,
-    ) -> Callable[[Mapping[str, Tensor]], None]:
+    def bind(self, gradients: Tensor, state: State, parameters: Tensor, layout: Layout, objective: Objective) -> Step:
         """The step of these K members, called with each step's `hyper`; `update` unless overridden.
 
         Parameters
@@ -198,13 +210,7 @@ class Optimizer(Choice):
         """
         return partial(self.update, gradients, state, parameters)
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         """One step, in place.
 
         Parameters
@@ -221,6 +227,6 @@ class Optimizer(Choice):
         raise NotImplementedError(f"{type(self).__name__} must define update(gradients, state, parameters, hyper)")
 
 
-def zeros(parameters: Tensor, *names: str) -> dict[str, Tensor]:
+def zeros(parameters: Tensor, *names: str) -> State:
     """A zero tensor for each name."""
     return {name: torch.zeros_like(parameters) for name in names}

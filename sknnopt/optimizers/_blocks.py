@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from .._layout import Layout, padded
-from ._base import Numbers
+from ._base import Hyper, Numbers
 
 __all__ = ["Matrix", "cut", "eights", "matrices", "per_member", "pieces"]
 
@@ -68,7 +67,7 @@ def cut(flat: Tensor, where: list[slice]) -> list[Tensor]:
     return [flat[:, piece] for piece in where]
 
 
-def per_member(hyper: Mapping[str, Tensor], name: str) -> list[float]:
+def per_member(hyper: Hyper, name: str) -> list[float]:
     """Return a number of each member; it is read from the device only where members differ."""
     column = hyper[name]
     if isinstance(hyper, Numbers) and name in hyper.shared:

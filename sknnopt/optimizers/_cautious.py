@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from .._layout import Layout
-from ._base import zeros
+from ._base import Hyper, State, zeros
 from ._fused import adam_direction
 from ._moments import Moments
 
@@ -54,22 +52,16 @@ class CautiousAdamW(Moments):
             "epsilon": self.epsilon * root,
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         count = parameters.new_full((len(parameters), 1), parameters.shape[1])
         return super().init(parameters) | zeros(parameters, "_direction") | {"_count": count}
 
-    def start(self, parameters: Tensor, layout: Layout) -> dict[str, Tensor]:
+    def start(self, parameters: Tensor, layout: Layout) -> State:
         state = self.init(parameters)
         state["_count"].fill_(layout.n_parameters)  # padding never moves
         return state
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         direction = adam_direction(gradients, state, hyper)
         moved = torch.mul(direction, gradients, out=gradients).lt_(0)
         boost = state["_count"] / (moved.sum(1, keepdim=True) + 1)

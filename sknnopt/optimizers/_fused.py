@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from ._base import Numbers
+from ._base import Hyper, Numbers, State
 
 __all__ = ["adam_direction", "divided"]
 
@@ -20,7 +19,7 @@ _NO_INTAKE = 2.0**-53
 """What a running mean takes in that is to stay as it is: the kernel takes no zero, as it divides by 1 - (1 - 0)^t."""
 
 
-def adam_direction(gradients: Tensor, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]) -> Tensor:
+def adam_direction(gradients: Tensor, state: State, hyper: Hyper) -> Tensor:
     """Update Adam's moments and return ``-m / (sqrt(v) + epsilon)``.
 
     torch's kernel for the CPU takes one set of numbers a call: members that agree go through it together. It works
@@ -44,7 +43,7 @@ def adam_direction(gradients: Tensor, state: Mapping[str, Tensor], hyper: Mappin
     return out
 
 
-def divided(numerator: Tensor, gradients: Tensor, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]) -> Tensor:
+def divided(numerator: Tensor, gradients: Tensor, state: State, hyper: Hyper) -> Tensor:
     """Update the running mean ``v`` of squares and return ``-numerator / (sqrt(v) + epsilon)``.
 
     Parameters
@@ -65,7 +64,7 @@ def divided(numerator: Tensor, gradients: Tensor, state: Mapping[str, Tensor], h
     return out
 
 
-def _plain(mean: Tensor, gradients: Tensor, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]) -> Tensor:
+def _plain(mean: Tensor, gradients: Tensor, state: State, hyper: Hyper) -> Tensor:
     """Do the same without the kernel."""
     out = state["_direction"]
     square = state["square"].lerp_(torch.mul(gradients, gradients, out=out), hyper["intake_2"])
@@ -75,7 +74,7 @@ def _plain(mean: Tensor, gradients: Tensor, state: Mapping[str, Tensor], hyper: 
     return torch.div(mean, out, out=out).neg_()
 
 
-def _fused_by_members(tensors: list[Tensor], hyper: Mapping[str, Tensor], names: tuple[str, ...]) -> None:
+def _fused_by_members(tensors: list[Tensor], hyper: Hyper, names: tuple[str, ...]) -> None:
     key = _shared(hyper, names)
     if key is not None:
         _fused([[tensor] for tensor in tensors], *key)
@@ -85,7 +84,7 @@ def _fused_by_members(tensors: list[Tensor], hyper: Mapping[str, Tensor], names:
         _fused([[row[k] for k in members] for row in rows], *key)
 
 
-def _shared(hyper: Mapping[str, Tensor], names: tuple[str, ...]) -> tuple[float, ...] | None:
+def _shared(hyper: Hyper, names: tuple[str, ...]) -> tuple[float, ...] | None:
     """Return the numbers of all members, None if they are not known to agree."""
     if not isinstance(hyper, Numbers):
         return None
@@ -96,7 +95,7 @@ def _shared(hyper: Mapping[str, Tensor], names: tuple[str, ...]) -> tuple[float,
         return None
 
 
-def _groups(hyper: Mapping[str, Tensor], names: tuple[str, ...]) -> dict[tuple[float, ...], list[int]]:
+def _groups(hyper: Hyper, names: tuple[str, ...]) -> dict[tuple[float, ...], list[int]]:
     """Return the members that share each set of numbers."""
     columns = [hyper[name][:, 0].tolist() for name in names]
     groups: dict[tuple[float, ...], list[int]] = defaultdict(list)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from .._choices import Range
 from .._layout import Layout
-from ._base import FRACTION, POSITIVE, SHRINKAGE, Objective, Optimizer, zeros
+from ._base import FRACTION, POSITIVE, SHRINKAGE, Hyper, Objective, Optimizer, State, Step, zeros
 from ._blocks import cut, pieces
 from ._fused import adam_direction
 from ._moments import adam_numbers
@@ -70,18 +69,10 @@ class LAMB(Optimizer):
     def coefficients(self, step: np.ndarray, learning_rate: np.ndarray) -> dict[str, np.ndarray]:
         return {"learning_rate": learning_rate, **adam_numbers(step, self.beta_1, self.beta_2, self.epsilon)}
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return zeros(parameters, "mean", "square", "_direction", "_squares")
 
-    def bind(
-        self,
-        gradients: Tensor,
-        state: dict[str, Tensor],
-        parameters: Tensor,
-        *,
-        layout: Layout,
-        objective: Objective,
-    ) -> Callable[[Mapping[str, Tensor]], None]:
+    def bind(self, gradients: Tensor, state: State, parameters: Tensor, layout: Layout, objective: Objective) -> Step:
         where = pieces(layout)
         squares = cut(state["_squares"], where)
         steps = list(zip(cut(parameters, where), cut(state["_direction"], where), strict=True))
@@ -91,7 +82,7 @@ class LAMB(Optimizer):
             torch.mul(flat, flat, out=state["_squares"])
             return torch.stack([piece.sum(1) for piece in squares], 1).sqrt_()
 
-        def step(hyper: Mapping[str, Tensor]) -> None:
+        def step(hyper: Hyper) -> None:
             rate = hyper["learning_rate"]
             u = adam_direction(gradients, state, hyper).mul_(hyper["correction"])  # its negative
             if SHRINKAGE in hyper:

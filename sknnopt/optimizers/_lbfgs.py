@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from .._choices import Range
 from .._compat import Interval
 from .._layout import Layout
-from ._base import SHRINKAGE, Objective, Optimizer, zeros
+from ._base import SHRINKAGE, Hyper, Objective, Optimizer, State, Step, zeros
 from ._wolfe import Search, strong_wolfe
 
 __all__ = ["LBFGS"]
@@ -27,8 +26,6 @@ SMALLEST_CURVATURE = 1e-10
 
 SMALLEST_DESCENT = 1e-9
 """Descent along a direction that is taken for none."""
-
-Hyper = Mapping[str, Tensor]
 
 
 class LBFGS(Optimizer):
@@ -79,7 +76,7 @@ class LBFGS(Optimizer):
     def coefficients(self, step: np.ndarray, learning_rate: np.ndarray) -> dict[str, np.ndarray]:
         return {"learning_rate": learning_rate}
 
-    def start(self, parameters: Tensor, layout: Layout) -> dict[str, Tensor]:
+    def start(self, parameters: Tensor, layout: Layout) -> State:
         members, size = parameters.shape
         pairs = {
             "moves": parameters.new_zeros(members, self.history_size, size),
@@ -91,15 +88,7 @@ class LBFGS(Optimizer):
         scratch = ("_origin", "_direction", "_product")
         return pairs | counters | scale | zeros(parameters, "last_move", "last_gradient", *scratch)
 
-    def bind(
-        self,
-        gradients: Tensor,
-        state: dict[str, Tensor],
-        parameters: Tensor,
-        *,
-        layout: Layout,
-        objective: Objective,
-    ) -> Callable[[Hyper], None]:
+    def bind(self, gradients: Tensor, state: State, parameters: Tensor, layout: Layout, objective: Objective) -> Step:
         weights = parameters[:, : layout.weight_size]
         history, direction = _History(state), state["_direction"]
 
@@ -125,7 +114,7 @@ class LBFGS(Optimizer):
 def _search(
     searches: dict[int, Search],
     gradients: Tensor,
-    state: Mapping[str, Tensor],
+    state: State,
     parameters: Tensor,
     objective: Objective,
 ) -> Tensor:
@@ -151,7 +140,7 @@ def _search(
                 del searches[k]
 
 
-def _dot(one: Tensor, other: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+def _dot(one: Tensor, other: Tensor, state: State) -> Tensor:
     """Return each member's scalar product (K,)."""
     return torch.mul(one, other, out=state["_product"]).sum(1)
 
@@ -159,7 +148,7 @@ def _dot(one: Tensor, other: Tensor, state: Mapping[str, Tensor]) -> Tensor:
 class _History:
     """The pairs that make the inverse Hessian, a ring of slots for each member."""
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
         self._moves, self._changes = (state[name].flatten(0, 1) for name in ("moves", "changes"))
         self._curvatures = state["curvatures"].view(-1, 1)
@@ -247,5 +236,5 @@ class _History:
         return resting.to(self._moves.device)
 
 
-def _column_dot(one: Tensor, other: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+def _column_dot(one: Tensor, other: Tensor, state: State) -> Tensor:
     return _dot(one, other, state).unsqueeze(1)

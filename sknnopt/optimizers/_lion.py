@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._choices import Range
-from ._base import FRACTION, Optimizer, zeros
+from ._base import FRACTION, Hyper, Optimizer, State, zeros
 
 __all__ = ["Lion"]
 
@@ -55,16 +54,10 @@ class Lion(Optimizer):
             "intake_2": np.full_like(step, 1.0 - self.beta_2),
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return zeros(parameters, "mean", "_direction")
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         mean = state["mean"]
         direction = torch.lerp(mean, gradients, hyper["intake_1"], out=state["_direction"]).sign_()
         parameters.addcmul_(direction, hyper["learning_rate"], value=-1)

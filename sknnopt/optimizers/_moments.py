@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._choices import Range
-from ._base import FRACTION, POSITIVE, Optimizer, zeros
+from ._base import FRACTION, POSITIVE, Hyper, Optimizer, State, zeros
 
 __all__ = ["BETAS", "Moments", "adam_numbers"]
 
@@ -33,13 +32,11 @@ class Moments(Optimizer):
             "intake_2": np.full_like(step, 1.0 - self.beta_2),
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return zeros(parameters, "mean", "square")
 
     @staticmethod
-    def _accumulate(
-        gradients: Tensor, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor], out: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _accumulate(gradients: Tensor, state: State, hyper: Hyper, out: Tensor) -> tuple[Tensor, Tensor]:
         mean = state["mean"].lerp_(gradients, hyper["intake_1"])
         square = state["square"].lerp_(torch.mul(gradients, gradients, out=out), hyper["intake_2"])
         return mean, square

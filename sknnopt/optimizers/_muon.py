@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from .._choices import Range
 from .._compat import StrOptions
 from .._layout import Layout
-from ._base import FRACTION, POSITIVE, SHRINKAGE, Objective, Optimizer
+from ._base import FRACTION, POSITIVE, SHRINKAGE, Hyper, Objective, Optimizer, State, Step
 from ._blocks import Matrix, matrices, pieces
 from ._fused import adam_direction
 from ._moments import adam_numbers
@@ -26,8 +26,6 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Iterations of Newton and Schulz, and the factors of X, X^3 and X^5 in each."""
 
 SMALLEST_NORM = 1e-7
-
-Hyper = Mapping[str, Tensor]
 
 
 class Muon(Optimizer):
@@ -126,7 +124,7 @@ class Muon(Optimizer):
             "adamw_step": rate * numbers.pop("correction"),
         }
 
-    def start(self, parameters: Tensor, layout: Layout) -> dict[str, Tensor]:
+    def start(self, parameters: Tensor, layout: Layout) -> State:
         members = len(parameters)
         state = {}
         for stack in self._stacks(layout):
@@ -139,15 +137,7 @@ class Muon(Optimizer):
             state[name] = parameters.new_zeros(members, size)
         return state
 
-    def bind(
-        self,
-        gradients: Tensor,
-        state: dict[str, Tensor],
-        parameters: Tensor,
-        *,
-        layout: Layout,
-        objective: Objective,
-    ) -> Callable[[Hyper], None]:
+    def bind(self, gradients: Tensor, state: State, parameters: Tensor, layout: Layout, objective: Objective) -> Step:
         scale = original_scale if self.adjustment == "original" else adamw_scale
         stacks = [
             _BoundStack(stack, gradients, state, parameters, scale, self.nesterov) for stack in self._stacks(layout)
@@ -220,7 +210,7 @@ class _BoundStack:
         self,
         stack: _Stack,
         gradients: Tensor,
-        state: Mapping[str, Tensor],
+        state: State,
         parameters: Tensor,
         scale: Callable[[int, int], float],
         nesterov: bool,
@@ -280,7 +270,7 @@ class _Rest:
         self,
         where: list[slice],
         gradients: Tensor,
-        state: Mapping[str, Tensor],
+        state: State,
         parameters: Tensor,
         weight_size: int,
     ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Real
 from typing import Any, ClassVar
@@ -15,7 +14,7 @@ from torch import Tensor
 from .._choices import Range
 from .._compat import Interval
 from .._layout import Layout
-from ._base import POSITIVE, SHRINKAGE, Objective, zeros
+from ._base import POSITIVE, SHRINKAGE, Hyper, Objective, State, Step, zeros
 from ._fused import adam_direction
 from ._moments import BETAS, Moments
 
@@ -121,40 +120,26 @@ class Prodigy(Moments):
             numbers["growth_rate"] = np.full_like(step, self.growth_rate)
         return numbers
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         """State in units of the present ``D``; "distance" is ``D / d0``, "product" is ``d_coef r / d0``."""
         column = parameters.new_zeros((len(parameters), 1))
         state = super().init(parameters) | zeros(parameters, "sum", "_direction")
         state |= {"start": parameters.clone(), "product": column, "distance": column + 1}
         return state | ({} if self.growth_rate is None else {"largest_distance": column + 1})
 
-    def bind(
-        self,
-        gradients: Tensor,
-        state: dict[str, Tensor],
-        parameters: Tensor,
-        *,
-        layout: Layout,
-        objective: Objective,
-    ) -> Callable[[Mapping[str, Tensor]], None]:
+    def bind(self, gradients: Tensor, state: State, parameters: Tensor, layout: Layout, objective: Objective) -> Step:
         return partial(self._step, gradients, state, parameters, layout.weight_size)
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         self._step(gradients, state, parameters, parameters.shape[1], hyper)
 
     def _step(
         self,
         gradients: Tensor,
-        state: Mapping[str, Tensor],
+        state: State,
         parameters: Tensor,
         n_weights: int,
-        hyper: Mapping[str, Tensor],
+        hyper: Hyper,
     ) -> None:
         """One step, of which the first ``n_weights`` parameters decay."""
         estimate, distance = self._estimate(gradients, state, parameters, hyper), state["distance"]
@@ -165,13 +150,11 @@ class Prodigy(Moments):
         parameters.addcmul_(direction, hyper["step"] * distance)
         self._move_on(state, self._grown(distance, estimate, state, hyper), hyper["memory"])
 
-    def effective_rate(self, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]) -> Tensor:
+    def effective_rate(self, state: State, hyper: Hyper) -> Tensor:
         return hyper["step"] * state["distance"]
 
     @staticmethod
-    def _estimate(
-        gradients: Tensor, state: Mapping[str, Tensor], parameters: Tensor, hyper: Mapping[str, Tensor]
-    ) -> Tensor:
+    def _estimate(gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> Tensor:
         """Update ``r`` and ``s`` and return the distance that they show."""
         scratch, product, total = state["_direction"], state["product"], state["sum"]
         torch.sub(state["start"], parameters, out=scratch).mul_(gradients)
@@ -179,9 +162,7 @@ class Prodigy(Moments):
         total.addcmul_(gradients, hyper["sum_rate"])
         return product / torch.abs(total, out=scratch).sum(1, keepdim=True).clamp_(min=_LEAST)
 
-    def _grown(
-        self, distance: Tensor, estimate: Tensor, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]
-    ) -> Tensor:
+    def _grown(self, distance: Tensor, estimate: Tensor, state: State, hyper: Hyper) -> Tensor:
         if self.growth_rate is None:
             return torch.maximum(distance, estimate)
         largest = torch.maximum(state["largest_distance"], estimate, out=state["largest_distance"])
@@ -189,7 +170,7 @@ class Prodigy(Moments):
         return torch.minimum(largest, reached.mul_(hyper["growth_rate"]))
 
     @staticmethod
-    def _move_on(state: Mapping[str, Tensor], grown: Tensor, memory: Tensor) -> None:
+    def _move_on(state: State, grown: Tensor, memory: Tensor) -> None:
         """Take the new distance, bring the state to its units, and let the sums decay."""
         distance = state["distance"]
         if grown.device.type != "cpu" or not torch.equal(grown, distance):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from .._choices import Range
 from .._compat import Interval, InvalidParameterError
-from ._base import POSITIVE, Optimizer, zeros
+from ._base import POSITIVE, Hyper, Optimizer, State, zeros
 
 __all__ = ["Rprop"]
 
@@ -84,16 +83,10 @@ class Rprop(Optimizer):
             "largest": np.full_like(step, self.largest),
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return {"size": torch.ones_like(parameters)} | zeros(parameters, "sign", "_agreement", "_scratch")
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         size, scratch = state["size"], state["_scratch"]
         sign = gradients.sign_()
         agreement = torch.mul(sign, state["sign"], out=state["_agreement"])  # 1, -1, or 0 where either is zero

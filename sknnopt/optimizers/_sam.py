@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -12,13 +12,12 @@ from torch import Tensor
 from .._choices import Range
 from .._compat import InvalidParameterError
 from .._layout import Layout
-from ._base import NON_NEGATIVE, SHRINKAGE, Objective, Optimizer
+from ._base import NON_NEGATIVE, SHRINKAGE, Hyper, Objective, Optimizer, State, Step
 
 __all__ = ["SAM"]
 
 SMALLEST_NORM = 1e-12
 
-Hyper = Mapping[str, Tensor]
 T = TypeVar("T")
 
 
@@ -65,13 +64,8 @@ class SAM(Optimizer):
         self.rho = rho
         self.adaptive = adaptive
 
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters, also those of a base that is given by its name."""
-        super().set_params(**{name: value for name, value in params.items() if "__" not in name})
-        nested = {name: value for name, value in params.items() if "__" in name}
-        if any(name.startswith("base__") for name in nested):
-            self.base = self._base
-        return super().set_params(**nested)
+    def _as_object(self, name: str, value: Any) -> Any:
+        return self._base if name == "base" else value
 
     def validate(self) -> None:
         super().validate()
@@ -125,18 +119,10 @@ class SAM(Optimizer):
     def coefficients(self, step: np.ndarray, learning_rate: np.ndarray) -> dict[str, np.ndarray]:
         return {**self._base.coefficients(step, learning_rate), "radius": np.full_like(step, self.rho)}
 
-    def start(self, parameters: Tensor, layout: Layout) -> dict[str, Tensor]:
+    def start(self, parameters: Tensor, layout: Layout) -> State:
         return {**self._base.start(parameters, layout), "_before_ascent": torch.zeros_like(parameters)}
 
-    def bind(
-        self,
-        gradients: Tensor,
-        state: dict[str, Tensor],
-        parameters: Tensor,
-        *,
-        layout: Layout,
-        objective: Objective,
-    ) -> Callable[[Hyper], None]:
+    def bind(self, gradients: Tensor, state: State, parameters: Tensor, layout: Layout, objective: Objective) -> Step:
         base, weights = self._base, parameters[:, : layout.weight_size]
         sharp = _Sharp(gradients, parameters, state["_before_ascent"], objective, self.adaptive)
         descend = base.bind(gradients, state, parameters, layout=layout, objective=sharp)

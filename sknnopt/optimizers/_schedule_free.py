@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from .._choices import Range
 from .._layout import Layout
-from ._base import FRACTION, POSITIVE, SHRINKAGE, Objective, Optimizer, zeros
+from ._base import FRACTION, POSITIVE, SHRINKAGE, Hyper, Objective, Optimizer, State, Step, zeros
 from ._fused import divided
 
 __all__ = ["ScheduleFreeAdamW", "ScheduleFreeSGD"]
@@ -28,38 +27,24 @@ class _ScheduleFree(Optimizer):
     own_decay = True
     averages = True
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         column = parameters.new_zeros((len(parameters), 1))
         return {"z": parameters.clone(), "average": parameters.clone(), "largest_rate": column, "count": column.clone()}
 
-    def bind(
-        self,
-        gradients: Tensor,
-        state: dict[str, Tensor],
-        parameters: Tensor,
-        *,
-        layout: Layout,
-        objective: Objective,
-    ) -> Callable[[Mapping[str, Tensor]], None]:
+    def bind(self, gradients: Tensor, state: State, parameters: Tensor, layout: Layout, objective: Objective) -> Step:
         return partial(self._step, gradients, state, parameters, layout.weight_size, objective)
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         self._step(gradients, state, parameters, parameters.shape[1], None, hyper)
 
     def _step(
         self,
         gradients: Tensor,
-        state: Mapping[str, Tensor],
+        state: State,
         parameters: Tensor,
         n_weights: int,
         objective: Objective | None,
-        hyper: Mapping[str, Tensor],
+        hyper: Hyper,
     ) -> None:
         """One step, of which the first ``n_weights`` parameters decay."""
         z = state["z"].addcmul_(self._direction(gradients, state, hyper), hyper["step"])
@@ -70,12 +55,12 @@ class _ScheduleFree(Optimizer):
         average = state["average"].lerp_(z, self._intake(state, hyper["learning_rate"]))
         torch.lerp(z, average, hyper["momentum"], out=parameters)
 
-    def _direction(self, gradients: Tensor, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]) -> Tensor:
+    def _direction(self, gradients: Tensor, state: State, hyper: Hyper) -> Tensor:
         """Return what the coefficient "step" of ``z``'s step is the factor of."""
         raise NotImplementedError
 
     @staticmethod
-    def _intake(state: Mapping[str, Tensor], learning_rate: Tensor) -> Tensor:
+    def _intake(state: State, learning_rate: Tensor) -> Tensor:
         """Return the share of this step in the average: weights are the largest learning rates so far, squared."""
         before, count = state["largest_rate"], state["count"]
         largest = torch.maximum(before, learning_rate)
@@ -124,7 +109,7 @@ class ScheduleFreeSGD(_ScheduleFree):
             "momentum": np.full_like(step, self.momentum),
         }
 
-    def _direction(self, gradients: Tensor, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]) -> Tensor:
+    def _direction(self, gradients: Tensor, state: State, hyper: Hyper) -> Tensor:
         return gradients
 
 
@@ -180,8 +165,8 @@ class ScheduleFreeAdamW(_ScheduleFree):
             "epsilon": self.epsilon * root,
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return super().init(parameters) | zeros(parameters, "square", "_direction")
 
-    def _direction(self, gradients: Tensor, state: Mapping[str, Tensor], hyper: Mapping[str, Tensor]) -> Tensor:
+    def _direction(self, gradients: Tensor, state: State, hyper: Hyper) -> Tensor:
         return divided(gradients, gradients, state, hyper)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from .._choices import Range
 from .._compat import InvalidParameterError
-from ._base import FRACTION, Optimizer, zeros
+from ._base import FRACTION, Hyper, Optimizer, State, zeros
 
 __all__ = ["SGD"]
 
@@ -83,16 +82,10 @@ class SGD(Optimizer):
             "intake": np.where(step == 1, 1.0, 1.0 - self.dampening),
         }
 
-    def init(self, parameters: Tensor) -> dict[str, Tensor]:
+    def init(self, parameters: Tensor) -> State:
         return zeros(parameters, "momentum") if self.stateful else {}
 
-    def update(
-        self,
-        gradients: Tensor,
-        state: Mapping[str, Tensor],
-        parameters: Tensor,
-        hyper: Mapping[str, Tensor],
-    ) -> None:
+    def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
         direction = gradients
         if self.momentum != 0:
             direction = state["momentum"].mul_(hyper["momentum"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -13,14 +13,12 @@ from torch import Tensor
 from .._choices import Range
 from .._compat import Interval
 from .._layout import Layout
-from ._base import FRACTION, POSITIVE, Objective, Optimizer, zeros
+from ._base import FRACTION, POSITIVE, Hyper, Objective, Optimizer, State, Step, zeros
 from ._blocks import Matrix, eights, matrices, per_member
 
 __all__ = ["SOAP"]
 
 COUNT = Interval(Integral, 1, None, closed="left")
-
-Hyper = Mapping[str, Tensor]
 
 
 class SOAP(Optimizer):
@@ -97,7 +95,7 @@ class SOAP(Optimizer):
             "refresh": (~first & (t % self.precondition_frequency == 0)).astype(np.float64),
         }
 
-    def start(self, parameters: Tensor, layout: Layout) -> dict[str, Tensor]:
+    def start(self, parameters: Tensor, layout: Layout) -> State:
         state = zeros(parameters, "mean", "square", "_slope", "_direction")
         for matrix in self._rotated(layout):
             for name in ("_x", "_y"):
@@ -108,15 +106,7 @@ class SOAP(Optimizer):
                     state[f"{name}{side}.{matrix.name}"] = parameters.new_zeros(shape)
         return state
 
-    def bind(
-        self,
-        gradients: Tensor,
-        state: dict[str, Tensor],
-        parameters: Tensor,
-        *,
-        layout: Layout,
-        objective: Objective,
-    ) -> Callable[[Hyper], None]:
+    def bind(self, gradients: Tensor, state: State, parameters: Tensor, layout: Layout, objective: Objective) -> Step:
         slope, direction = state["_slope"], state["_direction"]
         rotations = [_Rotation(matrix, self._sides(matrix), state) for matrix in self._rotated(layout)]
 
@@ -151,7 +141,7 @@ class SOAP(Optimizer):
 class _Rotation:
     """Preconditioner and eigenvectors of one matrix of K members."""
 
-    def __init__(self, matrix: Matrix, sides: Mapping[str, int], state: Mapping[str, Tensor]) -> None:
+    def __init__(self, matrix: Matrix, sides: Mapping[str, int], state: State) -> None:
         self._matrix, self._lengths = matrix, sides
         self._x, self._y = state[f"_x.{matrix.name}"], state[f"_y.{matrix.name}"]
         self._inside = self._x[:, : matrix.rows, : matrix.columns]

@@ -15,7 +15,7 @@ from .._choices import suggestion
 from .._compat import InvalidParameterError
 from .._layout import Layout
 from .._random import forked_torch_random
-from ._base import Objective, Optimizer
+from ._base import Hyper, Objective, Optimizer, State, Step
 from ._blocks import per_member
 from ._torch_state import Mirror
 
@@ -23,8 +23,6 @@ __all__ = ["TorchOptimizer", "is_torch_optimizer"]
 
 DEFAULT_RATE = 1e-3
 """Learning rate of a class that has no default."""
-
-Hyper = Mapping[str, Tensor]
 
 
 def is_torch_optimizer(value: object) -> bool:
@@ -188,7 +186,7 @@ mean 'momentum'? It takes ...
     def coefficients(self, step: np.ndarray, learning_rate: np.ndarray) -> dict[str, np.ndarray]:
         return {"learning_rate": learning_rate}
 
-    def start(self, parameters: Tensor, layout: Layout) -> dict[str, Tensor]:
+    def start(self, parameters: Tensor, layout: Layout) -> State:
         return {} if self.line_search else self._mirror(parameters, layout).start(len(parameters))
 
     def _mirror(self, parameters: Tensor, layout: Layout) -> Mirror:
@@ -198,15 +196,7 @@ mean 'momentum'? It takes ...
             optimizer = self._make(copies)
             return Mirror(self._name, optimizer, copies)
 
-    def bind(
-        self,
-        gradients: Tensor,
-        state: dict[str, Tensor],
-        parameters: Tensor,
-        *,
-        layout: Layout,
-        objective: Objective,
-    ) -> Callable[[Hyper], None]:
+    def bind(self, gradients: Tensor, state: State, parameters: Tensor, layout: Layout, objective: Objective) -> Step:
         optimizers = [self._make(owned) for owned in _owned(gradients, parameters, layout)]
         if self.line_search:
             return functools.partial(_searching_step, optimizers, objective)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .._layout import padded
+from ._base import State
 
 __all__ = ["Mirror"]
 
@@ -58,17 +59,17 @@ class Mirror:
             "Use another optimizer."
         )
 
-    def start(self, members: int) -> dict[str, Tensor]:
+    def start(self, members: int) -> State:
         """Return the rows before the first step."""
         rows = {path: value.new_zeros(members, padded(value.numel())) for path, value in self._tensors.items()}
         width = 1 + len(self._kinds) + len(self._numbers)
         return rows | {NUMBERS: torch.zeros(members, width, dtype=torch.float64)}
 
-    def _row(self, state: Mapping[str, Tensor], path: str, k: int) -> Tensor:
+    def _row(self, state: State, path: str, k: int) -> Tensor:
         like = self._tensors[path]
         return state[path][k, : like.numel()].view(like.shape)
 
-    def load(self, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor], k: int) -> None:
+    def load(self, optimizer: torch.optim.Optimizer, state: State, k: int) -> None:
         """Give member k's state to its optimizer, but for one that has not taken a step yet."""
         started, *values = state[NUMBERS][k].tolist()
         if not started:
@@ -85,7 +86,7 @@ class Mirror:
 
         _fill(optimizer, self._template, insert)
 
-    def store(self, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor], k: int) -> None:
+    def store(self, optimizer: torch.optim.Optimizer, state: State, k: int) -> None:
         """Take over what member k's optimizer knows after its step."""
         leaves, _ = _leaves(optimizer)
         for path, value in leaves.items():

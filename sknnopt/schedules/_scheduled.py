@@ -41,6 +41,9 @@ class Scheduled(Choice):
         self.value = value
         self.schedule = schedule
 
+    def _as_object(self, name: str, value: Any) -> Any:
+        return self.curve() if name == "schedule" else value
+
     def validate(self) -> None:
         super().validate()
         if self.curve().adaptive:
