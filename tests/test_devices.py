@@ -14,7 +14,8 @@ from sknnopt import NNClassifier, lockstep
 from sknnopt._compat import InvalidParameterError
 from sknnopt.engine import train as engine_train
 from sknnopt.estimators import _parameters
-from sknnopt.estimators._parameters import auto_device, resolve_network, resolve_techniques
+from sknnopt.estimators._devices import auto_device
+from sknnopt.estimators._parameters import resolve_network, resolve_techniques
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,6 +45,7 @@ class Penalties:
         self._features = int(torch.Size(job.table.row_shape).numel())
         self._strengths = {name: value[:members] for name, value in cohort.strengths.items()}
         self._numbers: Mapping[str, Tensor] = self._strengths
+        self._changing = list(technique.coefficients(np.ones(1)))
         has = technique.has
         self._draws, self._noisy_inputs, self._disturbs = has("draw"), has("inputs"), has("forward")
         self._turns, self._adds = has("backward"), has("gradient")
@@ -53,8 +55,8 @@ class Penalties:
 
     def begin(self, inputs: Tensor, hyper: Mapping[str, Tensor]) -> None:
         """Take the step's numbers, draw its noise, and change its rows (K, B, F or more)."""
-        own = {name.removeprefix(PENALTY): x for name, x in hyper.items() if name.startswith(PENALTY)}
-        self._numbers = {**self._strengths, **own} if own else self._strengths
+        if self._changing:
+            self._numbers = {**self._strengths, **{name: hyper[PENALTY + name] for name in self._changing}}
         if self._draws:
             self._technique.draw(self._numbers, self._randoms)
         if self._noisy_inputs:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from sknnopt._compat import InvalidParameterError, _clone_parametrized
 from sknnopt._random import forked_torch_random
 from sknnopt._threads import single_thread
 from sknnopt.data.reading import is_plain
@@ -23,7 +22,6 @@ from sknnopt.engine import (
     Progress,
     SkorchObserver,
     Validation,
-    check_callbacks,
     make_net,
     train,
 )
@@ -33,22 +31,17 @@ from sknnopt.estimators._data import (
     check_held_out,
     encode,
 )
+from sknnopt.estimators._devices import auto_device
 from sknnopt.estimators._fitted import FittedMixin, members
-from sknnopt.estimators._layer_choice import check_layer_choice
 from sknnopt.estimators._parameters import (
-    as_object,
-    auto_device,
-    check_names,
-    check_precision,
     resolve_network,
     resolve_techniques,
-    with_hint,
 )
 from sknnopt.estimators._preparation import PRECISIONS, PreparingEstimator
 from sknnopt.estimators._range_test import AutoRateMixin
 from sknnopt.estimators._restarts import best_restarts, restart_seeds
 from sknnopt.estimators._scoring import epoch_scorer
-from sknnopt.estimators._transfer import check_source, starting_points
+from sknnopt.estimators._transfer import starting_points
 from sknnopt.nn import CustomNetwork, Network, predict_scores
 
 
@@ -57,81 +50,6 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]]
     module_: nn.Module
-    initial_weights: Any
-    frozen_layers: Any
-    layer_rates: Any
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, and with `deep` those of techniques; not those of what `initial_weights` come from.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-
-        Returns
-        -------
-        dict
-        """
-        params: dict[str, Any] = super().get_params(deep=False)
-        for name, value in list(params.items()) if deep else []:
-            if name != "initial_weights" and hasattr(value, "get_params") and not isinstance(value, type):
-                params |= {f"{name}__{inner}": own for inner, own in value.get_params().items()}
-        return params
-
-    def __sklearn_clone__(self) -> Self:
-        """Clone all parameters but the initial weights, which are shared: a clone of a fitted estimator has none."""
-        plain = self
-        if self.initial_weights is not None:
-            plain = copy.copy(self)
-            plain.initial_weights = None
-        twin: Self = _clone_parametrized(plain)
-        twin.initial_weights = self.initial_weights
-        return twin
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters, also those of a technique that is given by its name.
-
-        ``set_params(optimizer__momentum=0.9)`` first replaces ``optimizer="sgd"`` by its object.
-
-        Parameters
-        ----------
-        **params : dict
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If there is no such parameter, or its value has no parameters of its own.
-        """
-        if any(name.startswith("initial_weights__") for name in params):
-            raise ValueError("What initial_weights come from is as it was fitted; its parameters cannot be set here.")
-        return super().set_params(**params)
-
-    def _as_object(self, name: str, value: Any) -> Any:
-        return as_object(name, value, self._tasks[0])
-
-    _tasks: ClassVar[tuple[str, ...]]
-
-    def _check_params(self) -> None:
-        try:
-            self._validate_params()
-        except InvalidParameterError as error:
-            raise InvalidParameterError(
-                with_hint(error, self._parameter_constraints, self.get_params(deep=False))
-            ) from None
-        check_names(self._shallow())
-        check_source(self.initial_weights, self)
-        check_layer_choice(self.frozen_layers, self.layer_rates)
-        check_callbacks(self.callbacks)
-        check_precision(self.device, self.precision)
-        if self.preprocessing is None and not isinstance(self.categorical_features, str | None):
-            raise InvalidParameterError(
-                "The 'categorical_features' parameter needs preprocessing='auto', which encodes them. Got "
-                f"{self.categorical_features!r} with preprocessing=None instead."
-            )
 
     def fit(
         self,
@@ -200,37 +118,7 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         """
         count = len(members(self.module_)) if again else self.n_members
         starts = 1 if again or history is not None else self.n_restarts
-        own = np.random.SeedSequence(self._seed).spawn(count)
-        seeds = [seed for seeds in restart_seeds(self._seed, own, starts) for seed in seeds]
-        networks = [self._network(k, seed, prepared, again=again) for k, seed in enumerate(seeds)]
-        dtype = PRECISIONS[self.precision].tensor
-        techniques = [
-            resolve_techniques(self._shallow(), self.loss_, network, len(prepared.rows)) for network in networks
-        ]
-        progress: Sequence[Progress | None]
-        if again:
-            progress = self._continuation(networks, dtype, anew=history is None)
-        else:
-            drawn = [one.initializer for one in techniques]
-            progress = starting_points(self, networks, drawn, seeds, prepared, dtype)
-        jobs = [
-            Job(
-                network=network,
-                table=prepared.table,
-                rows=prepared.rows,
-                techniques=techniques[k],
-                seed=seed,
-                epochs=epochs,
-                devices=self._devices or (auto_device(network, techniques[k]),),
-                dtype=dtype,
-                products=PRECISIONS[self.precision].products,
-                validation=self._validation(prepared),
-                progress=progress[k],
-                keep_progress=keep,
-                observer=self._observer(prepared, k, starts),
-            )
-            for k, (network, seed) in enumerate(zip(networks, seeds, strict=True))
-        ]
+        jobs = self._jobs(prepared, epochs, count, starts, again=again, anew=history is None, keep=keep)
         jobs = self._with_learning_rate(jobs, again=again)
         results = train(jobs)
         if not again:
@@ -239,6 +127,40 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
             self.restart_scores_ = scores[0] if count == 1 else scores
         self._warn_of_divergence(results)
         self._keep(jobs, results, keep=keep, history=history or [])
+
+    def _jobs(
+        self, prepared: Prepared, epochs: int, count: int, starts: int, *, again: bool, anew: bool, keep: bool
+    ) -> list[Job]:
+        """Return what the engine is to train: `count` members, each from so many starts."""
+        own = np.random.SeedSequence(self._seed).spawn(count)
+        seeds = [seed for seeds in restart_seeds(self._seed, own, starts) for seed in seeds]
+        networks = [self._network(k, seed, prepared, again=again) for k, seed in enumerate(seeds)]
+        precision, params = PRECISIONS[self.precision], self._shallow()
+        techniques = [resolve_techniques(params, self.loss_, network, len(prepared.rows)) for network in networks]
+        progress: Sequence[Progress | None]
+        if again:
+            progress = self._continuation(networks, precision.tensor, anew=anew)
+        else:
+            drawn = [one.initializer for one in techniques]
+            progress = starting_points(self, networks, drawn, seeds, prepared, precision.tensor)
+        return [
+            Job(
+                network=network,
+                table=prepared.table,
+                rows=prepared.rows,
+                techniques=techniques[k],
+                seed=seed,
+                epochs=epochs,
+                devices=self._devices or (auto_device(network, techniques[k]),),
+                dtype=precision.tensor,
+                products=precision.products,
+                validation=self._validation(prepared),
+                progress=progress[k],
+                keep_progress=keep,
+                observer=self._observer(prepared, k, starts),
+            )
+            for k, (network, seed) in enumerate(zip(networks, seeds, strict=True))
+        ]
 
     def _observer(self, prepared: Prepared, k: int, starts: int) -> Observer | None:
         observer: Observer | None = None
@@ -252,10 +174,6 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
             restart = f"restart {k % starts + 1}/{starts}  " if starts > 1 else ""
             observer = Printer(self.max_epochs, observer, prefix=member + restart)
         return observer
-
-    def _shallow(self) -> dict[str, Any]:
-        out: dict[str, Any] = self.get_params(deep=False)
-        return out
 
     def _network(self, k: int, seed: np.random.SeedSequence, prepared: Prepared, *, again: bool) -> Network:
         """Return member k's network; a user's module is built under a random state of its own."""

@@ -10,7 +10,6 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import validate_data
 
 from sknnopt import losses
-from sknnopt._compat import Estimator
 from sknnopt.data import ClassTarget, RegressionTarget, TableEncoder, check_weights
 from sknnopt.engine import current_meeting
 from sknnopt.estimators._data import (
@@ -23,7 +22,8 @@ from sknnopt.estimators._data import (
     select,
     split_rows,
 )
-from sknnopt.estimators._parameters import resolve_devices
+from sknnopt.estimators._devices import resolve_devices
+from sknnopt.estimators._parameterized import ParameterizedEstimator
 
 
 class Precision(NamedTuple):
@@ -41,7 +41,7 @@ PRECISIONS = {
 }
 
 
-class PreparingEstimator(Estimator, ABC):
+class PreparingEstimator(ParameterizedEstimator, ABC):
     """Turns the user's data into what the engine trains on, and fits the encoders."""
 
     target_: ClassTarget | RegressionTarget

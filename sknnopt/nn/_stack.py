@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
@@ -14,28 +15,35 @@ from sknnopt.initializers import Initializer
 from sknnopt.nn._elementwise import Dropout
 from sknnopt.nn._layer import Layer, Pass
 from sknnopt.nn._normalization import BatchNorm
-from sknnopt.nn._parts import Binding, Part, bound, modules
+from sknnopt.nn._parts import Binding, Normalization, Part, bound, modules
 from sknnopt.nn._workspace import Rows, Workspace
 
 
+@dataclass(frozen=True)
 class StackedNetwork(ABC):
     """Base of the networks of K members at once; see :class:`~sknnopt.nn.Network`.
 
     Attributes
     ----------
-    n_inputs, n_outputs : int
+    n_inputs : int
+    hidden : tuple of int
+        What the network makes of ``hidden_layer_sizes``.
+    n_outputs : int
     activation : Activation
+    normalization : {"batch", "layer"} or None
     dropout : tuple of float
         This member's rates; in a cohort only whether one is zero must agree.
     scaled : bool
-        Whether dense layers divide by the square root of their inputs' number.
+        Whether dense layers divide by the square root of their inputs' number: the NTK parametrisation.
     """
 
     n_inputs: int
+    hidden: tuple[int, ...]
     n_outputs: int
     activation: Activation
+    normalization: Normalization
     dropout: tuple[float, ...]
-    scaled: bool
+    scaled: bool = False
 
     stackable = True
 
@@ -43,9 +51,11 @@ class StackedNetwork(ABC):
     def _parts(self) -> Iterator[Part]:
         """Yield the parts in the order of the forward pass."""
 
-    @abstractmethod
     def structure(self) -> Hashable:
-        """Return what two networks must share to be stacked."""
+        """Return what two networks must share to be stacked: all but the rates of dropout that are not zero."""
+        drops = tuple(rate > 0 for rate in self.dropout)
+        sizes = (self.n_inputs, self.hidden, self.n_outputs)
+        return (type(self), *sizes, self.activation.key(), self.normalization, drops, self.scaled)
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:

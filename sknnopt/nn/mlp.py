@@ -1,10 +1,9 @@
 """The multilayer perceptron, K at once."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sknnopt.activations import Activation
-from sknnopt.nn._parts import ActivationPart, DensePart, DropoutPart, Normalization, NormPart, Part
+from sknnopt.nn._parts import ActivationPart, DensePart, DropoutPart, NormPart, Part
 from sknnopt.nn._stack import StackedNetwork
 
 
@@ -39,14 +38,6 @@ class MLP(StackedNetwork):
     67
     """
 
-    n_inputs: int
-    hidden: tuple[int, ...]
-    n_outputs: int
-    activation: Activation
-    normalization: Normalization
-    dropout: tuple[float, ...]
-    scaled: bool = False
-
     def _parts(self) -> Iterator[Part]:
         inputs = self.n_inputs
         for i, (width, rate) in enumerate(zip(self.hidden, self.dropout, strict=True)):
@@ -58,9 +49,3 @@ class MLP(StackedNetwork):
             yield DropoutPart(f"dropout_{i}", i, rate, width)
             inputs = width
         yield DensePart("output", inputs, self.n_outputs, input_gradient=bool(self.hidden), scaled=self.scaled)
-
-    def structure(self) -> Hashable:
-        """Sizes, activation with its parameters, normalisation, and where dropout acts."""
-        drops = tuple(rate > 0 for rate in self.dropout)
-        sizes = (self.n_inputs, self.hidden, self.n_outputs)
-        return ("mlp", *sizes, self.activation.key(), self.normalization, drops, self.scaled)

@@ -1,10 +1,10 @@
 """The residual network for tables, K at once."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sknnopt.activations import GLU, Activation
-from sknnopt.nn._parts import ActivationPart, DensePart, DropoutPart, Normalization, NormPart, Part, ResidualPart
+from sknnopt.activations import GLU
+from sknnopt.nn._parts import ActivationPart, DensePart, DropoutPart, NormPart, Part, ResidualPart
 from sknnopt.nn._stack import StackedNetwork
 
 
@@ -44,14 +44,6 @@ class ResNet(StackedNetwork):
 'block_1.dense_out.bias': (8,)}
     """
 
-    n_inputs: int
-    hidden: tuple[int, ...]
-    n_outputs: int
-    activation: Activation
-    normalization: Normalization
-    dropout: tuple[float, ...]
-    scaled: bool = False
-
     def _parts(self) -> Iterator[Part]:
         width = self.hidden[0]
         yield DensePart("dense", self.n_inputs, width, input_gradient=False, scaled=self.scaled)
@@ -71,9 +63,3 @@ class ResNet(StackedNetwork):
         yield ActivationPart(f"block_{i}.activation", self.activation, inner)
         yield DropoutPart(f"block_{i}.dropout", i, self.dropout[i], inner)
         yield DensePart(f"block_{i}.dense_out", inner, width, scaled=self.scaled)
-
-    def structure(self) -> Hashable:
-        """Sizes, activation with its parameters, normalisation, and where dropout acts."""
-        drops = tuple(rate > 0 for rate in self.dropout)
-        sizes = (self.n_inputs, self.hidden, self.n_outputs)
-        return ("resnet", *sizes, self.activation.key(), self.normalization, drops, self.scaled)

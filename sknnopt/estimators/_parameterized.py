@@ -1,0 +1,96 @@
+"""How parameters are read, set, cloned and checked."""
+
+import copy
+from typing import Any, ClassVar, Self
+
+from sknnopt._compat import Estimator, InvalidParameterError, _clone_parametrized
+from sknnopt.engine import check_callbacks
+from sknnopt.estimators._devices import check_precision
+from sknnopt.estimators._layer_choice import check_layer_choice
+from sknnopt.estimators._parameters import as_object, check_names, with_hint
+from sknnopt.estimators._transfer import check_source
+
+
+class ParameterizedEstimator(Estimator):
+    """Gives techniques that are named parameters of their own, and keeps what initial weights come from."""
+
+    _tasks: ClassVar[tuple[str, ...]]
+    initial_weights: Any
+    frozen_layers: Any
+    layer_rates: Any
+    preprocessing: str | None
+    categorical_features: Any
+    callbacks: Any
+    device: Any
+    precision: str
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, and with `deep` those of techniques; not those of what `initial_weights` come from.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+
+        Returns
+        -------
+        dict
+        """
+        params = super().get_params(deep)
+        return {name: value for name, value in params.items() if not name.startswith("initial_weights__")}
+
+    def __sklearn_clone__(self) -> Self:
+        """Clone all parameters but the initial weights, which are shared: a clone of a fitted estimator has none."""
+        plain = self
+        if self.initial_weights is not None:
+            plain = copy.copy(self)
+            plain.initial_weights = None
+        twin: Self = _clone_parametrized(plain)
+        twin.initial_weights = self.initial_weights
+        return twin
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, also those of a technique that is given by its name.
+
+        ``set_params(optimizer__momentum=0.9)`` first replaces ``optimizer="sgd"`` by its object.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or its value has no parameters of its own.
+        """
+        if any(name.startswith("initial_weights__") for name in params):
+            raise ValueError("What initial_weights come from is as it was fitted; its parameters cannot be set here.")
+        return super().set_params(**params)
+
+    def _as_object(self, name: str, value: Any) -> Any:
+        return as_object(name, value, self._tasks[0])
+
+    def _check_params(self) -> None:
+        try:
+            self._validate_params()
+        except InvalidParameterError as error:
+            raise InvalidParameterError(
+                with_hint(error, self._parameter_constraints, self.get_params(deep=False))
+            ) from None
+        check_names(self._shallow())
+        check_source(self.initial_weights, self)
+        check_layer_choice(self.frozen_layers, self.layer_rates)
+        check_callbacks(self.callbacks)
+        check_precision(self.device, self.precision)
+        if self.preprocessing is None and not isinstance(self.categorical_features, str | None):
+            raise InvalidParameterError(
+                "The 'categorical_features' parameter needs preprocessing='auto', which encodes them. Got "
+                f"{self.categorical_features!r} with preprocessing=None instead."
+            )
+
+    def _shallow(self) -> dict[str, Any]:
+        out: dict[str, Any] = self.get_params(deep=False)
+        return out
