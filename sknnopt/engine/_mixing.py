@@ -28,7 +28,7 @@ class Mixup:
 
     def __init__(self, alphas: Sequence[float], random: Sequence[MemberRandom]) -> None:
         self._alphas, self._random = alphas, random
-        self._partners: dict[int, Tensor] = {}
+        self._next: Tensor | None = None
 
     def mix(self, inputs: Tensor, target: Tensor, weights: BatchWeights) -> None:
         """Mix the rows ``inputs`` (K, B, ...) in place; remember what they were mixed with."""
@@ -48,10 +48,11 @@ class Mixup:
 
     def _partner(self, weights: BatchWeights, members: int, rows: int, device: torch.device) -> Tensor:
         """Return the number of each row's partner (K, B), a row without padding."""
-        index = torch.arange(rows, device=device).expand(members, -1)
+        if self._next is None:
+            self._next = torch.arange(1, rows + 1, device=device).expand(members, -1)
         counts = weights.step.count
         assert counts is not None
-        return (index + 1) % counts.view(-1, 1).long()
+        return self._next % counts.view(-1, 1).long()
 
     def value_and_gradient(
         self, loss: Loss, scores: Tensor, target: Tensor, weights: BatchWeights, out: Tensor, **keywords: Tensor

@@ -51,14 +51,8 @@ class Tensors:
         for k, before in enumerate(progress):
             for name, value in ({} if before is None else before.state).items():
                 kind, _, own = name.partition(".")
-                self._restore(kind, own, k, value)
-
-    def _restore(self, kind: str, name: str, k: int, value: Tensor) -> None:
-        state = self.state[kind]
-        if name in state:
-            state[name][k] = value
-        elif kind == "optimizer" and len(self.parameters) == 1:  # what only its first step makes
-            state[name] = value.unsqueeze(0).to(self.parameters.device)
+                if own in self.state[kind]:
+                    self.state[kind][own][k] = value
 
     @property
     def averages(self) -> bool:
