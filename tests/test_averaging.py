@@ -10,6 +10,7 @@ from torch import nn
 
 from sknnopt import NNClassifier, averaging
 from sknnopt.averaging import EMA, SWA, Averaging
+from sknnopt.estimators._data import split_rows
 
 X, Y = load_breast_cancer(return_X_y=True)
 ONE_STEP_AN_EPOCH = {
@@ -147,3 +148,27 @@ def test_a_name_that_is_not_there():
         NNClassifier(weight_averaging="emma").fit(X, Y)
     with pytest.raises(NotImplementedError, match=r"must define intake\(step, epoch, max_epochs\)"):
         Averaging().intake(np.ones(1), np.ones(1), 1)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_statistics_of_the_average_see_training_rows_alone(own):
+    """Withheld rows have no part in them: they may hold anything."""
+    settings = {**ONE_STEP_AN_EPOCH, "weight_averaging": "ema", "preprocessing": None, "early_stopping": True}
+    settings |= (
+        {"network": lambda i, o: nn.Sequential(nn.Linear(i, 8), nn.BatchNorm1d(8), nn.Linear(8, o))}
+        if own
+        else {"normalization": "batch"}
+    )
+    rows = (X - X.mean(0)) / X.std(0)
+    withheld = split_rows(len(rows), Y, 0.1, NNClassifier(**settings).fit(rows, Y)._seed)[1]
+    settings |= {"n_iter_no_change": 100, "tol": 0.0, "scoring": lambda estimator, X, y: 0.0}
+    other = rows.copy()
+    other[withheld] = 1e3
+    first, second = (NNClassifier(**settings).fit(table, Y).module_.state_dict() for table in (rows, other))
+    assert all(map(torch.equal, first.values(), second.values()))
+
+
+def test_an_optimizer_that_averages_takes_no_other_average():
+    network = NNClassifier(optimizer="schedule_free_adamw", weight_averaging="ema")
+    with pytest.raises(ValueError, match="'weight_averaging' parameter must be None with optimizer=ScheduleFreeAdamW"):
+        network.fit(X, Y)

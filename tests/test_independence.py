@@ -320,6 +320,17 @@ def test_every_name_of_what_is_per_member_in_one_cohort(field, module, dtype):
     assert_independent(jobs)
 
 
+def test_averages_of_different_lengths():
+    """EMA's decay is held down at first, so these are lower than that."""
+    lengths = [averaging.EMA(0.0), averaging.EMA(0.05), averaging.EMA(0.15), averaging.SWA(0.0), averaging.SWA(0.7)]
+    jobs = draw_jobs(555, 5, averaging="ema", optimizer="adamw")
+    jobs = [
+        replace(j, techniques=replace(j.techniques, weight_averaging=a)) for j, a in zip(jobs, lengths, strict=True)
+    ]
+    assert len({job.structure() for job in jobs}) == 1
+    assert_independent(jobs)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("task", LOSSES)
 def test_mixup(task, weighted):

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from sknnopt import NNClassifier, NNRegressor
 from sknnopt._random import MemberRandom
 from sknnopt.engine._layers import LayerRates
+from sknnopt.optimizers import SAM
+from sknnopt.regularization import L1
 from sknnopt.schedules import Scheduled
 
 X, Y = (part[:120] for part in load_breast_cancer(return_X_y=True))
@@ -216,3 +218,19 @@ def test_stochastic_depth_acts_in_training_alone_and_only_on_residual_networks()
     assert np.array_equal(deep.predict_proba(X), deep.predict_proba(X))
     with pytest.raises(ValueError, match="leaves out residual blocks, and this network has none"):
         NNClassifier(**STEP, regularization="stochastic_depth").fit(X, Y)
+
+
+@pytest.mark.parametrize("limit", [1e-3, 1e-2])
+def test_the_gradient_that_sam_steps_along_is_clipped(limit):
+    before = still(NNClassifier)
+    settings = {**STEP, "optimizer": SAM("sgd", rho=0.5), "gradient_clipping": limit}
+    after = NNClassifier(**settings).fit(X, Y)
+    pairs = zip(before.module_.parameters(), after.module_.parameters(), strict=True)
+    moved = torch.cat([(new - old).detach().flatten() for old, new in pairs])
+    assert moved.norm().item() == pytest.approx(0.5 * limit, rel=1e-3)
+
+
+def test_thresholds_are_in_proportion_to_the_steps_that_prodigy_takes():
+    """Its rate of 1 stands for a distance that is not known yet; L1 by it would leave nothing of the weights."""
+    clf = NNClassifier(**{**STEP, "optimizer": "prodigy", "learning_rate": 1.0}, regularization=L1(1.0)).fit(X, Y)
+    assert all(weight.count_nonzero() > 0 for weight in clf.module_.parameters() if weight.ndim > 1)
