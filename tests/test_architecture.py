@@ -12,7 +12,17 @@ PACKAGE = Path(__file__).parent.parent / "sknnopt"
 
 LAYERS = [
     {"_compat", "_choices", "_layout", "_memory", "_random", "_threads"},
-    {"activations", "averaging", "initializers", "losses", "schedules", "optimizers", "regularization", "data"},
+    {
+        "activations",
+        "averaging",
+        "embeddings",
+        "initializers",
+        "losses",
+        "schedules",
+        "optimizers",
+        "regularization",
+        "data",
+    },
     {"nn"},
     {"engine"},
     {"estimators"},

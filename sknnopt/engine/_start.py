@@ -7,7 +7,10 @@ from torch import Tensor, nn
 from sknnopt._random import MemberRandom
 from sknnopt.data.batches import Table
 from sknnopt.engine.job import Job, Progress
-from sknnopt.nn import load_member
+from sknnopt.nn import Rowset, StackedNetwork, load_member
+
+MOST_ROWS = 50_000
+"""Training rows that statistics of a network's own are taken from."""
 
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 """Layers that take the rows' own statistics while an initializer adapts a network, where there are two rows."""
@@ -29,11 +32,25 @@ def start(job: Job, random: MemberRandom) -> Progress:
         parameters = torch.zeros(job.network.layout.size, dtype=job.dtype)
         buffers = torch.zeros(job.network.buffers.size, dtype=job.dtype)
         views = job.network.layout.single(parameters)
-        job.network.initialize(views, job.network.buffers.single(buffers), initializer, random)
+        statistics = job.network.buffers.single(buffers)
+        job.network.initialize(views, statistics, initializer, random)
+        if isinstance(job.network, StackedNetwork) and job.network.learns:
+            job.network.learn(statistics, training_rows(job))
         if initializer is not None and initializer.adapts:
             rows = _some_rows(job, initializer.n_rows, random.initial)
             initializer.adapt(_module(job, views, buffers, len(rows)), rows, random.initial)
     return Progress(parameters=parameters, buffers=buffers)
+
+
+def training_rows(job: Job) -> Rowset:
+    """Return the rows that the network may take statistics from: all training rows, or many, evenly spread."""
+    rows = job.rows
+    if len(rows) > MOST_ROWS:
+        rows = rows[np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.intp)]
+    index = torch.from_numpy(rows).to(job.table.target.device)
+    target = job.table.target.index_select(0, index).cpu().numpy()
+    weight = None if job.table.weight is None else job.table.weight.index_select(0, index).cpu().double().numpy()
+    return Rowset(_gather(job.table, rows, job.dtype).numpy(), target, weight)
 
 
 def _some_rows(job: Job, count: int, generator: torch.Generator) -> Tensor:

@@ -33,6 +33,7 @@ from sknnopt.estimators._data import (
 )
 from sknnopt.estimators._devices import auto_device
 from sknnopt.estimators._fitted import FittedMixin, members
+from sknnopt.estimators._inputs import resolve_inputs
 from sknnopt.estimators._parameters import (
     resolve_network,
     resolve_techniques,
@@ -181,8 +182,9 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         ours, sizes = isinstance(self.network, str), (prepared.table.row_shape[0], scores)
         if again and not ours:
             return CustomNetwork(copy.deepcopy(members(self.module_)[k]), scores)
+        inputs = resolve_inputs(self._shallow(), self.preprocessor_, prepared.table.inputs)
         if ours:
-            return resolve_network(self._shallow(), *sizes)
+            return resolve_network(self._shallow(), *sizes, inputs)
         with forked_torch_random(int(seed.generate_state(1)[0])), torch.inference_mode(False):
             return resolve_network(self._shallow(), *sizes)
 

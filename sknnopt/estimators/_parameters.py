@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from sknnopt import activations, averaging, initializers, losses, optimizers, regularization, schedules
+from sknnopt import activations, averaging, embeddings, initializers, losses, optimizers, regularization, schedules
 from sknnopt._choices import Choice, resolve, suggestion
 from sknnopt._compat import HasMethods, Interval, InvalidParameterError, StrOptions
 from sknnopt.engine import Techniques
 from sknnopt.estimators._batch_size import auto_batch_size
 from sknnopt.estimators._layer_choice import resolve_layer_rates
 from sknnopt.estimators._scoring import as_scorer
-from sknnopt.nn import MLP, CustomNetwork, Module, Network, ResNet, StackedNetwork, padded
+from sknnopt.nn import MLP, CustomNetwork, Inputs, Module, Network, ResNet, StackedNetwork, padded
 
 AUTO_SMOOTHING = 0.05
 """Label smoothing under ``label_smoothing="auto"``."""
@@ -30,6 +30,9 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _count],
     "activation": [str, activations.Activation, callable],
     "normalization": [StrOptions({"batch", "layer"}), None],
+    "numeric_embedding": [str, embeddings.NumericEmbedding, None],
+    "categorical_embedding": [_count, StrOptions({"auto"}), None],
+    "input_scale": ["boolean"],
     "dropout": [_fraction, "array-like", schedules.Scheduled],
     "initializer": [str, initializers.Initializer, callable],
     "optimizer": [str, optimizers.Optimizer, callable],
@@ -78,6 +81,7 @@ def resolve_initializer(value: Any) -> initializers.Initializer:
 
 CHOICES: Mapping[str, Callable[[Any], Choice | None]] = {
     "activation": activations.get,
+    "numeric_embedding": embeddings.get,
     "initializer": resolve_initializer,
     "optimizer": optimizers.get,
     "schedule": schedules.get,
@@ -140,7 +144,7 @@ def as_object(name: str, value: Any, task: str) -> Any:
     return value
 
 
-def resolve_network(params: Mapping[str, Any], n_inputs: int, n_outputs: int) -> Network:
+def resolve_network(params: Mapping[str, Any], n_inputs: int, n_outputs: int, inputs: Inputs | None = None) -> Network:
     """Return the network of one member. A module is built anew at each call, an instance is copied."""
     network = params["network"]
     if isinstance(network, str):
@@ -153,7 +157,8 @@ def resolve_network(params: Mapping[str, Any], n_inputs: int, n_outputs: int) ->
         activation = activations.get(params["activation"])
         rates = dropout_rates(unscheduled(params["dropout"]), len(hidden))
         shape = (n_inputs, hidden, n_outputs, activation, params["normalization"], rates)
-        return NETWORKS[network](*shape, scaled=resolve_initializer(params["initializer"]).scales_layers)
+        scaled = resolve_initializer(params["initializer"]).scales_layers
+        return NETWORKS[network](*shape, scaled=scaled, inputs=inputs)
     if params["initializer"] != "auto" and resolve_initializer(params["initializer"]).scales_layers:
         raise InvalidParameterError(
             "The 'initializer' parameter must be one that only draws weights where network is one's own: "

@@ -16,6 +16,7 @@ from sknnopt._compat import Interval, StrOptions
 from sknnopt.activations import Activation
 from sknnopt.averaging import Averaging
 from sknnopt.data import ClassTarget, check_weights
+from sknnopt.embeddings import NumericEmbedding
 from sknnopt.estimators._base import NetworkEstimator
 from sknnopt.estimators._data import select
 from sknnopt.estimators._docs import document
@@ -60,6 +61,9 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         hidden_layer_sizes: int | Sequence[int] = (128, 128),
         activation: str | Activation | Callable[..., Any] = "silu",
         normalization: str | None = None,
+        numeric_embedding: str | NumericEmbedding | None = None,
+        categorical_embedding: int | str | None = None,
+        input_scale: bool = False,
         dropout: float | Sequence[float] | Scheduled = 0.2,
         initializer: str | Initializer | Callable[..., Any] = "auto",
         optimizer: str | Optimizer | Callable[..., Any] = "adamw",
@@ -99,6 +103,9 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.normalization = normalization
+        self.numeric_embedding = numeric_embedding
+        self.categorical_embedding = categorical_embedding
+        self.input_scale = input_scale
         self.dropout = dropout
         self.initializer = initializer
         self.optimizer = optimizer

@@ -4,8 +4,10 @@ from sknnopt._layout import Layout, padded
 from sknnopt.nn._dense import ScaledLinear
 from sknnopt.nn._ensemble import MemberAverage
 from sknnopt.nn._factory import Module
+from sknnopt.nn._inputs import Inputs
 from sknnopt.nn._layer import EVALUATION, Pass
 from sknnopt.nn._network import BoundNetwork, Network, load_member
+from sknnopt.nn._parts import Rowset
 from sknnopt.nn._residual import Residual
 from sknnopt.nn._scores import predict_scores
 from sknnopt.nn._stack import StackedNetwork
@@ -19,6 +21,7 @@ __all__ = [
     "MLP",
     "BoundNetwork",
     "CustomNetwork",
+    "Inputs",
     "Layout",
     "MemberAverage",
     "Module",
@@ -27,6 +30,7 @@ __all__ = [
     "ResNet",
     "Residual",
     "Rows",
+    "Rowset",
     "ScaledLinear",
     "StackedNetwork",
     "Workspace",

@@ -3,9 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sknnopt._random import MemberRandom
@@ -41,6 +43,14 @@ class Binding:
     normalizations: list[BatchNorm] = field(default_factory=list)
 
 
+class Rowset(NamedTuple):
+    """A member's training rows: inputs (n, F), target (n,) or (n, O), and weights (n,) or None."""
+
+    inputs: NDArray[Any]
+    target: NDArray[Any]
+    weight: NDArray[np.float64] | None
+
+
 @dataclass(frozen=True)
 class Part:
     """A layer of a network, not yet bound; the base of its kinds, with nothing to train.
@@ -68,6 +78,14 @@ class Part:
     def buffers(self) -> Shapes:
         """Yield name and shape of the statistics."""
         return ()
+
+    @property
+    def learns(self) -> bool:
+        """Whether it takes statistics from the training rows."""
+        return False
+
+    def learn(self, buffers: Mapping[str, Tensor], rows: "Rowset") -> None:
+        """Fill one member's statistics of its training rows."""
 
     def initialize(self, values: Mapping[str, Tensor], initializer: Initializer, random: MemberRandom) -> None:
         """Fill one member's parameters and buffers."""

@@ -13,9 +13,10 @@ from sknnopt._random import MemberRandom
 from sknnopt.activations import Activation
 from sknnopt.initializers import Initializer
 from sknnopt.nn._elementwise import Dropout
+from sknnopt.nn._inputs import Inputs
 from sknnopt.nn._layer import Layer, Pass
 from sknnopt.nn._normalization import BatchNorm
-from sknnopt.nn._parts import Binding, Normalization, Part, bound, modules
+from sknnopt.nn._parts import Binding, Normalization, Part, Rowset, bound, modules
 from sknnopt.nn._workspace import Rows, Workspace
 
 
@@ -35,6 +36,8 @@ class StackedNetwork(ABC):
         This member's rates; in a cohort only whether one is zero must agree.
     scaled : bool
         Whether dense layers divide by the square root of their inputs' number: the NTK parametrisation.
+    inputs : Inputs or None
+        How columns are embedded; None leaves them as they are.
     """
 
     n_inputs: int
@@ -44,6 +47,7 @@ class StackedNetwork(ABC):
     normalization: Normalization
     dropout: tuple[float, ...]
     scaled: bool = False
+    inputs: Inputs | None = None
 
     stackable = True
 
@@ -55,7 +59,29 @@ class StackedNetwork(ABC):
         """Return what two networks must share to be stacked: all but the rates of dropout that are not zero."""
         drops = tuple(rate > 0 for rate in self.dropout)
         sizes = (self.n_inputs, self.hidden, self.n_outputs)
-        return (type(self), *sizes, self.activation.key(), self.normalization, drops, self.scaled)
+        inputs = None if self.inputs is None else self.inputs.structure()
+        return (type(self), *sizes, self.activation.key(), self.normalization, drops, self.scaled, inputs)
+
+    @property
+    def n_features(self) -> int:
+        """Inputs of the first dense layer: the columns once they are embedded."""
+        return self.n_inputs if self.inputs is None else self.inputs.width(self.n_inputs)
+
+    def _front(self) -> Iterator[Part]:
+        """Yield the parts before the first dense layer, which then has to hand them its gradient."""
+        if self.inputs is not None:
+            yield from self.inputs.parts(self.n_inputs)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the network takes statistics from training rows; see :meth:`learn`."""
+        return any(part.learns for part in self.parts)
+
+    def learn(self, buffers: Mapping[str, Tensor], rows: Rowset) -> None:
+        """Fill the buffers that hold statistics of the member's training rows."""
+        for part in self.parts:
+            if part.learns:
+                part.learn(buffers, rows)
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:

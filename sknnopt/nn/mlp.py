@@ -23,6 +23,8 @@ class MLP(StackedNetwork):
         The rate after each hidden layer as this member has it; in a cohort only whether it is zero must agree.
     scaled : bool
         Whether dense layers divide by the square root of their inputs' number: the NTK parametrisation.
+    inputs : Inputs or None
+        How columns are embedded before the first layer.
 
     References
     ----------
@@ -39,13 +41,16 @@ class MLP(StackedNetwork):
     """
 
     def _parts(self) -> Iterator[Part]:
-        inputs = self.n_inputs
+        yield from self._front()
+        inputs, embedded = self.n_features, self.inputs is not None
         for i, (width, rate) in enumerate(zip(self.hidden, self.dropout, strict=True)):
             linear = width * self.activation.expansion
-            options = {"input_gradient": i > 0, "scaled": self.scaled}
+            options = {"input_gradient": i > 0 or embedded, "scaled": self.scaled}
             yield DensePart(f"dense_{i}", inputs, linear, before=self.activation, **options)
             yield NormPart(f"norm_{i}", self.normalization, linear)
             yield ActivationPart(f"activation_{i}", self.activation, width)
             yield DropoutPart(f"dropout_{i}", i, rate, width)
             inputs = width
-        yield DensePart("output", inputs, self.n_outputs, input_gradient=bool(self.hidden), scaled=self.scaled)
+        yield DensePart(
+            "output", inputs, self.n_outputs, input_gradient=bool(self.hidden) or embedded, scaled=self.scaled
+        )

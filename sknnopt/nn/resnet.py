@@ -29,6 +29,8 @@ class ResNet(StackedNetwork):
         The rate inside each block as this member has it; in a cohort only whether it is zero must agree.
     scaled : bool
         Whether dense layers divide by the square root of their inputs' number: the NTK parametrisation.
+    inputs : Inputs or None
+        How columns are embedded before the first layer.
 
     References
     ----------
@@ -46,7 +48,9 @@ class ResNet(StackedNetwork):
 
     def _parts(self) -> Iterator[Part]:
         width = self.hidden[0]
-        yield DensePart("dense", self.n_inputs, width, input_gradient=False, scaled=self.scaled)
+        yield from self._front()
+        embedded = self.inputs is not None
+        yield DensePart("dense", self.n_features, width, input_gradient=embedded, scaled=self.scaled)
         for i in range(len(self.hidden)):
             share = (i + 1) / len(self.hidden)  # Huang et al., 2016, section 3: linear decay
             yield ResidualPart(f"block_{i}", tuple(self._block(i, width)), width, share)

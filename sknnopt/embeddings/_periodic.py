@@ -1,0 +1,90 @@
+"""Periodic features of numbers, with learnt frequencies."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+from .._choices import Range
+from .._compat import Interval
+from ._base import NumericEmbedding
+
+__all__ = ["Periodic"]
+
+_COUNT = Interval(Integral, 1, None, closed="left")
+
+
+class Periodic(NumericEmbedding):
+    """Periodic features of learnt frequencies: ``sin(2 pi c_t x)`` and ``cos(2 pi c_t x)``, or with phases.
+
+    With ``phases=True`` they are ``cos(2 pi c_t x + p_t)`` with learnt phases ``p_t``, and with ``dense=True`` the column
+    itself is appended. So ``Periodic()`` is PLR, of the first paper, and ``Periodic(phases=True, dense=True,
+    n_frequencies=16, embedding_size=3, activation=None)`` is PBLD, of the second.
+
+    Parameters
+    ----------
+    n_frequencies : int, default=16
+        Frequencies of a column; at least 1.
+    frequency_scale : float, default=0.1
+        Standard deviation of the normal distribution that frequencies are drawn from; above 0. The most
+        important number here: high frequencies fit steep functions, and noise.
+    embedding_size : int, default=8
+        What the linear map makes of a column's features; at least 1.
+    phases : bool, default=False
+        Whether there are cosines alone, of learnt phases, drawn uniformly.
+    dense : bool, default=False
+        Whether the column itself is appended, so that the network has one input more of it.
+    activation : {"relu", None}, default="relu"
+        What is applied to the linear map.
+
+    References
+    ----------
+    Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in tabular deep learning", 2022, equation 2.
+
+    Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
+    2024, section 3: PBLD.
+
+    Examples
+    --------
+    >>> Periodic(dense=True).width
+    9
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **NumericEmbedding._parameter_constraints,
+        "n_frequencies": [_COUNT],
+        "frequency_scale": [Interval(Real, 0, None, closed="neither")],
+        "embedding_size": [_COUNT],
+        "phases": ["boolean"],
+        "dense": ["boolean"],
+    }
+    search_space: ClassVar[dict[str, Range | list[Any]]] = {
+        "n_frequencies": [8, 16, 32],
+        "frequency_scale": Range(0.02, 2.0, log=True),
+        "embedding_size": [4, 8, 16],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_frequencies: int = 16,
+        frequency_scale: float = 0.1,
+        embedding_size: int = 8,
+        phases: bool = False,
+        dense: bool = False,
+        activation: str | None = "relu",
+    ) -> None:
+        self.n_frequencies = n_frequencies
+        self.frequency_scale = frequency_scale
+        self.embedding_size = embedding_size
+        self.phases = phases
+        self.dense = dense
+        self.activation = activation
+
+    @property
+    def n_features(self) -> int:
+        return self.n_frequencies * (1 if self.phases else 2)
+
+    @property
+    def width(self) -> int:
+        return self.embedding_size + self.dense
