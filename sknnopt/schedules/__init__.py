@@ -11,8 +11,8 @@ from ._scheduled import Scheduled
 
 __all__ = [
     "REGISTRY",
-    "CosLog",
     "Constant",
+    "CosLog",
     "Cosine",
     "CosineRestarts",
     "Cyclic",

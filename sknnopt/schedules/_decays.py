@@ -237,7 +237,7 @@ class Cosine(Schedule):
 
 
 class FlatCosine(Schedule):
-    """Constant, then half a cosine: ``f(p) = 1`` up to ``p = flat``, then ``(1 + cos(pi (p - flat) / (1 - flat))) / 2``.
+    """Constant, then half a cosine: ``f(p) = (1 + cos(pi max(p - flat, 0) / (1 - flat))) / 2``.
 
     Parameters
     ----------
