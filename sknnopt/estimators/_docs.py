@@ -29,7 +29,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         ``Scheduled(0.3, "linear")`` changes it over training.
     initializer : str, Initializer or callable, default="auto"
         See :mod:`sknnopt.initializers`. "auto" is "kaiming_uniform", and for a module of the user's what it was
-        built with. "lsuv" and "data_dependent" look at training rows; their `base` is swept as ``initializer__base``.
+        built with. "lsuv", "data_dependent" and "hull_bias" look at training rows; their `base` is swept as ``initializer__base``.
     optimizer : str, Optimizer or callable, default="adamw"
         See :mod:`sknnopt.optimizers`. Any class of :mod:`torch.optim` will do, or one with arguments,
         ``TorchOptimizer(torch.optim.SGD, momentum=0.9)``.
