@@ -37,7 +37,7 @@ WRONG = {
     "gradient_clipping": [0, -1.0],
     "initial_weights": [3, "the last ones"],
     "frozen_layers": [-1, 1.5, 2, ["dense_0", 3], "layer", "*", ["dense_0", "output"]],
-    "layer_rates": [0.0, 1.5, "slow", {"dense_0": -1.0}, {"dense_0": "slow"}, {3: 1.0}, {"*": 0.0}],
+    "layer_rates": [0.0, -1.5, float("inf"), "slow", {"dense_0": -1.0}, {"dense_0": "slow"}, {3: 1.0}, {"*": 0.0}],
     "loss": [3, None],
     "regularization": [3, 0.1],
     "weight_averaging": [3, "emma", EMA],

@@ -11,7 +11,7 @@ from sknnopt import NNClassifier, NNRegressor
 from sknnopt._random import MemberRandom
 from sknnopt.engine._layers import LayerRates
 from sknnopt.optimizers import SAM
-from sknnopt.regularization import L1
+from sknnopt.regularization import L1, MaxNorm
 from sknnopt.schedules import CosLog, Scheduled
 
 X, Y = (part[:120] for part in load_breast_cancer(return_X_y=True))
@@ -118,6 +118,34 @@ class TestLayerRates:
         assert views["b.weight"][0].eq(1).all()
         assert views["a.bias"].eq(2).all()
         assert views["a.weight"][1].eq(2).all()
+
+    @pytest.mark.parametrize("factor", [0.5, 6.0])
+    def test_a_step_with_weight_decay_is_that_of_as_many_times_the_rate(self, factor):
+        settings = {"label_smoothing": 0.0, "weight_decay": 0.1}
+        before = still(NNClassifier, **settings).module_
+        after = NNClassifier(**STEP, **settings, layer_rates={"dense_0": factor}).fit(X, Y)
+        rows, labels = torch.from_numpy(after.preprocessor_.transform(X)), torch.from_numpy(Y)
+        slopes = gradients(before, F.cross_entropy(before(rows), labels))
+        with torch.no_grad():
+            for (name, w), g in zip(before.named_parameters(), slopes, strict=True):
+                rate = 0.5 * (factor if name.startswith("dense_0") else 1.0)
+                w.sub_(rate * (g + 0.1 * w if w.ndim == 2 else g))
+        assert_weights(after.module_, [w.detach() for w in before.parameters()])
+
+    def test_a_lengthened_step_ends_within_its_limits(self):
+        """The projection of the whole step; six times the way to a projection would lead out again."""
+        settings = {"label_smoothing": 0.0}
+        before = still(NNClassifier, **settings).module_
+        limit = before[0].weight.norm(dim=1).mean().item()
+        after = NNClassifier(**STEP, **settings, layer_rates={"dense_0": 6}, regularization=MaxNorm(limit=limit))
+        after.fit(X, Y)
+        rows, labels = torch.from_numpy(after.preprocessor_.transform(X)), torch.from_numpy(Y)
+        slopes = gradients(before, F.cross_entropy(before(rows), labels))
+        wanted = before[0].weight.detach() - 0.5 * 6 * slopes[0]
+        norms = wanted.norm(dim=1, keepdim=True)
+        assert (norms > limit).any()
+        assert (norms < limit).any()
+        torch.testing.assert_close(after.module_[0].weight.detach(), wanted * (limit / norms).clamp(max=1))
 
     def test_only_frozen_layers_leave_the_gradient(self):
         layout, parameters, rates = self.rates([{"a.weight": 0.0, "b.weight": 0.5}])

@@ -614,8 +614,11 @@ class TestLayers:
                                                                     "dense_1.bias": 2.0, "output": 0.0}),
             ({"*": 0.5, "dense_0": 1}, {"dense_1": 0.5, "output": 0.5, "norm": 0.5}),
             (0.5, {"dense_0": 0.25, "norm_0": 0.25, "dense_1": 0.5, "norm_1": 0.5}),
+            ({"dense_0": 6, "*.bias": 0.1}, {"dense_0.weight": 6.0, "dense_0.bias": 0.1, "dense_1.bias": 0.1,
+                                             "norm_0.bias": 0.1, "norm_1.bias": 0.1, "output.bias": 0.1}),
+            (2, {"dense_0": 4.0, "norm_0": 4.0, "dense_1": 2.0, "norm_1": 2.0}),
         ],
-        ids=["one", "several", "the last counts", "by depth"],
+        ids=["one", "several", "the last counts", "by depth", "faster", "faster by depth"],
     )  # fmt: skip
     def test_rates_scale_the_step(self, network, rates, expected):
         X, y = WINE
@@ -678,7 +681,7 @@ class TestInLockstep:
 
     GRID = {
         "frozen_layers": [None, 1, "dense_1", ["dense_0", "output.bias"]],
-        "layer_rates": [None, 0.5, {"dense_0": 0.1}],
+        "layer_rates": [None, 0.5, {"dense_0": 0.1}, {"dense_0": 6.0}],
         "learning_rate": [0.003, 0.03],
     }
 
@@ -699,7 +702,7 @@ class TestInLockstep:
         for fold in range(3):
             name = f"split{fold}_test_score"
             assert_array_equal(found[0].cv_results_[name], found[1].cv_results_[name])
-        assert len(set(found[0].cv_results_["mean_test_score"])) == 20  # a frozen layer has no rate
+        assert len(set(found[0].cv_results_["mean_test_score"])) == 24  # a frozen layer has no rate
         assert_same_weights(*(search.best_estimator_ for search in found)) if "n_members" not in settings else None
 
     def test_members_with_and_without_initial_weights_share_a_cohort(self):

@@ -43,7 +43,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "weight_averaging": [str, averaging.Averaging, callable, None],
     "initial_weights": [HasMethods(["fit", "predict"]), nn.Module, Mapping, None],
     "frozen_layers": [Interval(Integral, 0, None, closed="left"), str, list, tuple, None],
-    "layer_rates": [Interval(Real, 0, 1, closed="right"), Mapping, None],
+    "layer_rates": [Interval(Real, 0, None, closed="neither"), Mapping, None],
     "loss": [str, losses.Loss, callable],
     "regularization": [str, regularization.Regularizer, callable, None],
     "mixup": [Interval(Real, 0, None, closed="left")],
