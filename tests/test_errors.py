@@ -77,7 +77,7 @@ MISTYPED = {
     "weight_averaging": ("emma", "ema"),
     "early_stopping": ("atuo", "auto"),
     "scoring": ("acuracy", "accuracy"),
-    "preprocessing": ("atuo", "auto"),
+    "preprocessing": ("quantile_norml", "quantile_normal"),
     "categorical_features": ("from_dtypes", "from_dtype"),
     "class_weight": ("balance", "balanced"),
     "device": ("cdua", "cuda"),

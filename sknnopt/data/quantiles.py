@@ -203,5 +203,7 @@ def from_normal(encoded: Floats, column: Quantiles) -> Floats:
     >>> from_normal(np.array([-5.2, 0.0, 1.15]), column).round(2)
     array([0., 1., 3.])
     """
+    share = ndtr(encoded)
+    share = np.where(share < 2 * _BOUND, 0.0, np.where(share > 1 - 2 * _BOUND, 1.0, share))
     shares = np.column_stack([column.first, column.last]).ravel()
-    return np.interp(ndtr(encoded), shares, np.repeat(column.values, 2))
+    return np.interp(share, shares, np.repeat(column.values, 2))
