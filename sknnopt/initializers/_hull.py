@@ -52,7 +52,7 @@ class HullBias(Adapted):
         "n_points": [COUNT],
         "n_rows": [COUNT],
     }
-    search_space = {"base": ["kaiming_normal", "kaiming_uniform", "ntk"], "n_points": [1, 2, 5, 10]}
+    search_space = {"base": ["kaiming_normal", "kaiming_uniform", "orthogonal"], "n_points": [1, 2, 5, 10]}
 
     def __init__(self, *, base: Base = "kaiming_normal", n_points: int = 5, n_rows: int = 512) -> None:
         self.base = base
