@@ -15,6 +15,7 @@ TESTS = {
     "Sparse": "test_initializers.py::test_sparse_leaves_as_many_weights_as_torchs_does",
     "LSUV": "test_start.py::TestLSUV::test_every_layer_has_unit_variance",
     "DataDependent": "test_start.py::TestDataDependent::test_it_is_weight_normalisations_start",
+    "HullBias": "test_start.py::TestHullBias::test_biases_are_minus_w_times_points_of_the_hull",
     "ZeroOutput": "test_start.py::TestZeroOutput::test_the_last_layer_that_rows_reach_is_zero",
     "optimizers": "test_optimizers.py::test_follows_torch",
     "Adafactor": "test_optimizers_layers.py::TestAdafactor::test_absolute_steps_follow_pytorch_optimizer",

@@ -774,8 +774,9 @@ def test_weights_alone_can_be_gone_on_from():
     torch.testing.assert_close(run(again).parameters, after(job, 10).parameters, rtol=1e-9, atol=1e-12)
 
 
-def test_beyond_the_last_epoch_the_rate_keeps_a_floor():
-    job = make_job(schedule=schedules.Linear(), epochs=5)
+@pytest.mark.parametrize("schedule", [schedules.Linear(), schedules.CosLog(), schedules.FlatCosine()])
+def test_beyond_the_last_epoch_the_rate_keeps_a_floor(schedule):
+    job = make_job(schedule=schedule, epochs=5)
     _, second = in_two_calls(job, 5, 2)
     assert column(run(second), "learning_rate") == pytest.approx([0.02 * 0.01] * 2)
 

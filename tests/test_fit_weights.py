@@ -20,6 +20,8 @@ SETTINGS = {
     "scorer": {"early_stopping": True, "scoring": "accuracy"},
     "batch normalization": {"normalization": "batch", "dropout": 0.2},
     "raw numbers": {"preprocessing": None},
+    "quantiles": {"preprocessing": "quantile_normal"},
+    "standard": {"preprocessing": "standard"},
     "members": {"n_members": 2},
     "balanced": {"class_weight": "balanced"},
 }

@@ -162,7 +162,7 @@ def draw_techniques(rng, shared):
         decay_schedule=schedules.Linear() if shared["decay_schedule"] else None,
         dropout_schedule=schedules.Polynomial(power=float(rng.uniform(0.5, 3))) if shared["dropout_schedule"] else None,
         mixup=float(rng.uniform(0.1, 2)) if shared["mixes"] else 0.0,
-        layer_rates=(("output.weight", float(rng.integers(3)) / 2),) if shared["layered"] else (),
+        layer_rates=(("output.weight", float(rng.choice([0.0, 0.5, 1.0, 6.0]))),) if shared["layered"] else (),
     )
 
 

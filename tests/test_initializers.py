@@ -12,6 +12,7 @@ from sknnopt.initializers import (
     LSUV,
     Constant,
     DataDependent,
+    HullBias,
     Identity,
     KaimingNormal,
     KaimingUniform,
@@ -58,6 +59,7 @@ DISTRIBUTIONS |= {n.replace("kaiming", "he"): d for n, d in DISTRIBUTIONS.items(
 DISTRIBUTIONS |= {
     "zero_output": DISTRIBUTIONS["kaiming_uniform"],
     "data_dependent": DISTRIBUTIONS["normal"],
+    "hull_bias": DISTRIBUTIONS["kaiming_normal"],
     "ntk": stats.norm(0, GAIN),
 }
 PATTERNED = {"zeros", "constant", "orthogonal", "identity", "sparse", "lsuv"}
@@ -137,7 +139,19 @@ def test_own_generator_own_values_whatever_the_layout(name):
 
 @pytest.mark.parametrize("name", initializers.names())
 def test_gain_counts_where_it_is_promised(name):
-    words = ("xavier", "glorot", "kaiming", "he_", "orthogonal", "identity", "sparse", "lsuv", "zero_output", "ntk")
+    words = (
+        "xavier",
+        "glorot",
+        "kaiming",
+        "he_",
+        "orthogonal",
+        "identity",
+        "sparse",
+        "lsuv",
+        "zero_output",
+        "ntk",
+        "hull",
+    )
     promised = any(word in name for word in words)
     initializer = initializers.get(name)
     assert promised != torch.equal(drawn(initializer, gain=1.0), drawn(initializer, gain=2.0))
@@ -166,6 +180,8 @@ def test_a_parameter_that_requires_grad_is_filled():
         LSUV(base=3),
         DataDependent(n_rows=1.5),
         ZeroOutput(base=None),
+        HullBias(n_points=0),
+        HullBias(base="ntk", n_rows=0),
     ],
 )
 def test_bad_values_are_refused(initializer):
@@ -205,7 +221,7 @@ def test_weights_that_sparse_leaves_are_normal(std, expected):
     assert places.std() < 0.05, "every input is as likely as another"
 
 
-@pytest.mark.parametrize("name", ["lsuv", "data_dependent", "zero_output"])
+@pytest.mark.parametrize("name", ["lsuv", "data_dependent", "zero_output", "hull_bias"])
 def test_a_base_is_a_name_an_object_or_a_function(name):
     initializer = initializers.get(name)
     for base in ("normal", Normal(), lambda w, generator, gain: init.normal_(w, 0, 0.05, generator=generator)):

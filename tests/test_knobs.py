@@ -184,13 +184,12 @@ def frozen_layers(fit: Fit) -> None:
 
 
 def layer_rates(fit: Fit) -> None:
-    start, plain, slower = (
-        fit(**{**ONE_STEP, **more}).module_.state_dict()
-        for more in ({"learning_rate": 1e-12}, {}, {"layer_rates": {"dense_0": 0.25}})
-    )
-    for name, value in plain.items():
-        step = 0.25 if name.startswith("dense_0") else 1.0
-        assert_allclose(slower[name] - start[name], step * (value - start[name]), atol=1e-7)
+    start, plain = (fit(**{**ONE_STEP, **more}).module_.state_dict() for more in ({"learning_rate": 1e-12}, {}))
+    for factor in (0.25, 6.0):
+        other = fit(**ONE_STEP, layer_rates={"dense_0": factor}).module_.state_dict()
+        for name, value in plain.items():
+            step = factor if name.startswith("dense_0") else 1.0
+            assert_allclose(other[name] - start[name], step * (value - start[name]), atol=1e-6)
 
 
 def loss(fit: Fit) -> None:
@@ -268,7 +267,13 @@ def preprocessing(fit: Fit) -> None:
     with torch.no_grad():
         scores = raw.module_(torch.from_numpy(X.astype(np.float32)))
     assert_allclose(scores, raw._raw_scores(X), rtol=1e-3, atol=1e-3)
-    assert abs(fit().preprocessor_.transform(X)).max() <= 3
+    means = X.mean(0)
+    for name, centre in {"robust": np.median(X, 0), "standard": means, "quantile_normal": np.median(X, 0)}.items():
+        encoder = fit(preprocessing=name).preprocessor_
+        assert_allclose(encoder.center_, centre, rtol=1e-12)
+        reach = abs(encoder.transform(X)).max()
+        assert {"robust": reach <= 3, "standard": reach > 6, "quantile_normal": 5 < reach < 5.3}[name]
+    assert_array_equal(weights(fit(preprocessing="robust")), weights(fit()))
 
 
 def categorical_features(fit: Fit) -> None:

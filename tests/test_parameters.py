@@ -73,7 +73,7 @@ GRIDS = {
     "tol": [0.0, 0.1],
     "n_members": [1, 2],
     "n_restarts": [1, 2],
-    "preprocessing": ["auto", None],
+    "preprocessing": ["auto", "robust", "quantile_normal", "standard", None],
     "categorical_features": ["from_dtype", None, [0]],
     "class_weight": [None, "balanced", {0: 2.0}],
     "device": ["auto", "cpu", ["cpu", "cpu"]],

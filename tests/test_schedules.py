@@ -12,8 +12,10 @@ from sknnopt.schedules import (
     Constant,
     Cosine,
     CosineRestarts,
+    CosLog,
     Cyclic,
     Exponential,
+    FlatCosine,
     FunctionSchedule,
     InverseSqrt,
     Linear,
@@ -71,6 +73,26 @@ CURVES = {
         PROGRESS,
         lambda o: S.CosineAnnealingWarmRestarts(o, 10, 1, 0.5 * BASE),
     ),
+    "coslog4": (
+        CosLog(),
+        PROGRESS,
+        lambda o: S.LambdaLR(o, lambda t: math.sin(math.pi * math.log(1 + 15 * t / T, 2)) ** 2),
+    ),
+    "coslog of 2": (
+        CosLog(n_cycles=2),
+        PROGRESS,
+        lambda o: S.LambdaLR(o, lambda t: math.sin(math.pi * math.log(1 + 3 * t / T, 2)) ** 2),
+    ),
+    "flat_cosine": (
+        FlatCosine(),
+        PROGRESS,
+        lambda o: S.LambdaLR(o, lambda t: 1.0 if t < T / 2 else 0.5 * (1 + math.cos(math.pi * (2 * t / T - 1)))),
+    ),
+    "flat_cosine longer": (
+        FlatCosine(flat=0.8),
+        PROGRESS,
+        lambda o: S.SequentialLR(o, [S.ConstantLR(o, 1.0, 1), S.CosineAnnealingLR(o, 14)], milestones=[56]),
+    ),
     "one_cycle": (OneCycle(pct_start=RISE), INCLUSIVE, lambda o: S.OneCycleLR(o, BASE, total_steps=T)),
     "one_cycle milder": (
         OneCycle(pct_start=RISE, div_factor=3, final_div_factor=2),
@@ -122,10 +144,11 @@ def test_every_name_has_a_curve():
 @pytest.mark.parametrize("name", schedules.names())
 def test_pure_and_bounded(name):
     schedule = schedules.get(name)
-    whole = schedule(np.linspace(0, 1, 101))
+    progress = np.linspace(0, 1, 10_001)
+    whole = schedule(progress)
     assert (whole >= 0).all()
     assert whole.max() == pytest.approx(1)
-    np.testing.assert_array_equal(schedule(np.linspace(0, 1, 101)[40:60]), whole[40:60])
+    np.testing.assert_array_equal(schedule(progress[4000:6000]), whole[4000:6000])
     assert schedule.final_factor() == whole[-1]
     assert schedule(np.empty(0)).shape == (0,)
 
@@ -134,7 +157,8 @@ def test_pure_and_bounded(name):
     ("name", "final"),
     [
         ("constant", 1), ("step", 1e-3), ("multistep", 1e-2), ("exponential", 1e-2), ("polynomial", 0),
-        ("linear", 0),        ("cosine", 0), ("cosine_restarts", 0), ("one_cycle", 4e-6), ("cyclic", 0.1),
+        ("linear", 0), ("cosine", 0), ("cosine_restarts", 0), ("coslog4", 0), ("flat_cosine", 0),
+        ("one_cycle", 4e-6), ("cyclic", 0.1),
         ("inverse_sqrt", 11**-0.5), ("wsd", 0), ("plateau", 1),
     ],
 )  # fmt: skip
@@ -151,6 +175,14 @@ def test_steps_on_a_boundary_fall_on_its_far_side(steps):
     restarts = CosineRestarts(n_cycles=7, multiplier=1)(progress)
     on = np.array([7 * t % steps == 0 for t in range(steps)])
     np.testing.assert_allclose(restarts[on], 1.0)
+
+
+@pytest.mark.parametrize("n_cycles", [1, 4, 6])
+def test_each_cosine_is_twice_as_long_as_the_one_before(n_cycles):
+    """Zeros at (2^i - 1) / (2^k - 1), the largest value of all at i + 1/2."""
+    schedule, exponents = CosLog(n_cycles=n_cycles), np.arange(n_cycles + 1)
+    np.testing.assert_allclose(schedule((2.0**exponents - 1) / (2**n_cycles - 1)), 0, atol=1e-12)
+    np.testing.assert_allclose(schedule((2.0 ** (exponents[:-1] + 0.5) - 1) / (2**n_cycles - 1)), 1, rtol=1e-12)
 
 
 def test_wsd_without_its_ends():
@@ -184,8 +216,13 @@ def test_warmup_by_pieces_is_warmup_at_once(name, warmup):
     whole = with_warmup(schedule, warmup, PROGRESS)
     pieces = [with_warmup(schedule, warmup, PROGRESS[t : t + 1], step=1 / T) for t in range(T)]
     np.testing.assert_allclose(np.concatenate(pieces), whole)
-    assert whole[0] > 0
-    assert (np.diff(whole[: int(warmup * T)]) > 0).all()
+    rise = whole[: int(warmup * T)]
+    if schedule(np.zeros(1))[0] > 0:
+        assert whole[0] > 0
+        assert (np.diff(rise) > 0).all()
+    else:  # there is nothing to rise to
+        assert name == "coslog4"
+        assert (rise == 0).all()
 
 
 def test_warmup_of_single_steps_still_warms():
@@ -278,6 +315,8 @@ def test_only_plateau_is_adaptive():
         Cyclic(mode="exp"),
         WarmupStableDecay(warmup=0.7, decay=0.7),
         InverseSqrt(timescale=0),
+        CosLog(n_cycles=0),
+        FlatCosine(flat=1),
         Plateau(factor=1.0),
         Plateau(patience=-1),
     ],

@@ -53,8 +53,12 @@ EXACT_PAIRS = [
 ]
 
 
-@pytest.mark.parametrize("estimator", EXACT_PAIRS, ids=repr)
-@pytest.mark.parametrize("name", EXPECTED)
+DENSE_PAIRS = [one for kind in ("quantile_normal", "standard") for one in pair(**EXACT, preprocessing=kind)]
+EXACT_CASES = [(name, estimator) for name in EXPECTED for estimator in EXACT_PAIRS]
+EXACT_CASES += [(name, estimator) for name in EXPECTED if "dense" in name for estimator in DENSE_PAIRS]
+
+
+@pytest.mark.parametrize(("name", "estimator"), EXACT_CASES, ids=repr)
 def test_weights_are_repetitions_in_float64(estimator: BaseEstimator, name: str) -> None:
     getattr(estimator_checks, name)(type(estimator).__name__, estimator)
 
@@ -76,4 +80,14 @@ def test_module(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]
 
 @parametrize_with_checks(pair(preprocessing=None, max_epochs=40), expected_failed_checks=expected)
 def test_without_preprocessing(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
+    check(estimator)
+
+
+@parametrize_with_checks(pair(preprocessing="quantile_normal", max_epochs=40), expected_failed_checks=expected)
+def test_by_quantiles(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
+    check(estimator)
+
+
+@parametrize_with_checks(pair(preprocessing="standard", max_epochs=40), expected_failed_checks=expected)
+def test_standardised(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)

@@ -14,10 +14,11 @@ from torch.nn.utils import parametrizations
 from sknnopt import NNClassifier, NNRegressor, initializers
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, train
-from sknnopt.initializers import LSUV, DataDependent, Initializer, Normal, Orthogonal, ZeroOutput
-from sknnopt.nn import MLP, CustomNetwork
+from sknnopt.initializers import LSUV, DataDependent, HullBias, Initializer, Normal, Orthogonal, ZeroOutput
+from sknnopt.nn import MLP, CustomNetwork, ScaledLinear
 
-ADAPTED = ["lsuv", "data_dependent", "zero_output"]
+ADAPTED = ["lsuv", "data_dependent", "zero_output", "hull_bias"]
+LOOKING = ["lsuv", "data_dependent", "hull_bias"]
 STILL = {"learning_rate": 1e-12, "max_epochs": 1, "dropout": 0.0, "random_state": 0}
 
 
@@ -147,6 +148,65 @@ class TestDataDependent:
         torch.testing.assert_close(module[0].bias.detach(), -t.mean(0) / std)
 
 
+class TestHullBias:
+    @pytest.mark.parametrize("n_points", [1, 5])
+    @pytest.mark.parametrize("scaled", [False, True])
+    def test_biases_are_minus_w_times_points_of_the_hull(self, n_points, scaled):
+        """The same draws, put to what goes into each layer instead of what comes out."""
+        module = perceptron(6, 40, 30, 2)
+        if scaled:
+            for place in (0, 2, 4):
+                layer = module[place]
+                module[place] = ScaledLinear(layer.in_features, layer.out_features).double()
+                module[place].load_state_dict(layer.state_dict())
+        before = [layer.weight.clone() for layer in module[::2]]
+        adapted(HullBias(n_points=n_points), module, ROWS)
+        generator, inputs = seeded(), ROWS
+        for layer, weight in zip(module[::2], before, strict=True):
+            assert torch.equal(layer.weight, weight)
+            weight = weight / np.sqrt(layer.in_features) if scaled else weight
+            chosen = inputs[torch.randint(200, (len(weight), n_points), generator=generator)]
+            shares = torch.empty(chosen.shape[:2], dtype=torch.float64).exponential_(generator=generator)
+            points = ((shares / shares.sum(1, keepdim=True))[..., None] * chosen).sum(1)
+            torch.testing.assert_close(layer.bias.detach(), -(weight * points).sum(1))
+            inputs = (inputs @ weight.T + layer.bias).detach().relu()
+
+    def test_points_are_uniform_in_the_simplex(self):
+        """Shares of k points, uniform in the simplex, have squares that sum to 2 / (k + 1) in the mean."""
+        for n_points in (1, 2, 5):
+            module = nn.Sequential(nn.Linear(1, 40_000)).double()
+            nn.init.ones_(module[0].weight)
+            rows = torch.randn(400, 1, generator=seeded(), dtype=torch.float64)
+            found = adapted(HullBias(n_points=n_points), module, rows)[0].bias.var().item()
+            assert found == pytest.approx(rows.var().item() * 2 / (n_points + 1), rel=0.03)
+
+    @pytest.mark.parametrize("make", [Residual, Images])
+    def test_any_module(self, make):
+        for out in outputs_of(adapted(HullBias(), filled(make()), ROWS), ROWS)[:1]:
+            units = out.movedim(1, 0).flatten(1)
+            assert (units.min(1).values < 0).all()
+            assert (units.max(1).values > 0).all()
+
+    def test_a_frozen_bias_is_left_alone(self):
+        module = perceptron(6, 9, 2)
+        module[0].bias.requires_grad_(False)
+        before = module[0].bias.clone()
+        assert torch.equal(adapted(HullBias(), module, ROWS)[0].bias, before)
+
+    @pytest.mark.parametrize("network", ["mlp", "resnet"])
+    def test_units_of_a_fitted_network_change_sign_among_the_rows(self, network):
+        rng = np.random.default_rng(0)
+        X, y = rng.standard_normal((90, 4)) + 9, rng.integers(0, 3, 90)
+        settings = {**STILL, "network": network, "preprocessing": None}
+        changing = []
+        for initializer in (HullBias(base="ntk", n_points=2), "ntk"):
+            clf = NNClassifier(initializer=initializer, **settings).fit(X, y)
+            out = outputs_of(clf.module_, torch.from_numpy(X.astype(np.float32)))[0]
+            changing.append(((out > 0).any(0) & (out < 0).any(0)).float().mean().item())
+        assert changing[0] > 0.97
+        assert changing[1] < 0.7
+
+
 class TestDegenerate:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     @pytest.mark.parametrize("name", ["lsuv", "data_dependent"])
@@ -178,7 +238,7 @@ class TestDegenerate:
             nn.init.zeros_(module[0].weight)
             assert (adapted(initializers.get(name), module, ROWS)[0].weight == 0).all()
 
-    @pytest.mark.parametrize("name", ["lsuv", "data_dependent"])
+    @pytest.mark.parametrize("name", LOOKING)
     def test_frozen_and_computed_weights_are_left_alone(self, name):
         module = perceptron(6, 9, 9, 2)
         module[0].requires_grad_(False)
@@ -187,7 +247,7 @@ class TestDegenerate:
         after = adapted(initializers.get(name), module, ROWS).state_dict()
         changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
         assert changed <= {"4.weight", "4.bias"}
-        assert "4.weight" in changed
+        assert ("4.bias" if name == "hull_bias" else "4.weight") in changed
 
 
 class TestZeroOutput:
@@ -275,7 +335,7 @@ class TestMembers:
     def test_same_bits_in_any_cohort(self, name, normalization, dtype):
         assert_independent(jobs_of(name, normalization=normalization, dtype=dtype))
 
-    @pytest.mark.parametrize("name", ["lsuv", "data_dependent"])
+    @pytest.mark.parametrize("name", LOOKING)
     def test_every_member_looks_at_rows_of_its_own(self, name):
         one, other = jobs_of(name, 2, task="regression", loss="squared_error", sparse=False)
         other = replace(other, seed=one.seed, table=one.table, rows=one.rows)
@@ -284,7 +344,7 @@ class TestMembers:
         assert not torch.equal(start_of(one), start_of(fewer))
         assert not torch.equal(start_of(one), start_of(replace(one, seed=np.random.SeedSequence(5))))
 
-    @pytest.mark.parametrize("name", ["lsuv", "data_dependent"])
+    @pytest.mark.parametrize("name", LOOKING)
     def test_withheld_rows_do_not_matter(self, name):
         job = jobs_of(name, 1, sparse=False, dtype=torch.float64)[0]
         wild = job.table.inputs.clone()
@@ -295,7 +355,7 @@ class TestMembers:
         wild[job.rows[::2]] *= 3
         assert not torch.equal(start_of(job), start_of(replace(job, table=replace(job.table, inputs=wild))))
 
-    @pytest.mark.parametrize("name", ["lsuv", "data_dependent"])
+    @pytest.mark.parametrize("name", LOOKING)
     def test_a_sparse_table_is_the_dense_one(self, name):
         job = jobs_of(name, 1, sparse=True)[0]
         dense = Table(torch.from_numpy(job.table.inputs.toarray()), job.table.target, job.table.weight)
@@ -363,6 +423,10 @@ class TestMembers:
         elif name == "data_dependent":
             torch.testing.assert_close(first.mean(0), torch.zeros_like(first[0]), atol=1e-5, rtol=0)
             torch.testing.assert_close(first.var(0, unbiased=False), torch.ones_like(first[0]), atol=1e-4, rtol=0)
+        elif name == "hull_bias":
+            assert ((first > 0).any(0) & (first < 0).any(0)).all()
+            assert (views["dense_1.bias"] != 0).all()
+            assert (views["output.bias"] != 0).all()
         else:
             assert (views["output.weight"] == 0).all()
             assert (views["dense_1.weight"] != 0).all()
@@ -395,6 +459,8 @@ def test_a_users_network(name, precision):
         assert unbiased(first.module_, rows)[0].var(unbiased=False).item() == pytest.approx(1, abs=1e-3)
     elif name == "data_dependent":
         torch.testing.assert_close(out.var(0, unbiased=False), torch.ones_like(out[0]), atol=1e-4, rtol=0)
+    elif name == "hull_bias":
+        assert ((out > 0).any(0) & (out < 0).any(0)).all()
     else:
         np.testing.assert_allclose(first.predict(X), y.mean(), atol=1e-6)
         assert (first.module_.first.weight != 0).all()

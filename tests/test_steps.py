@@ -11,8 +11,8 @@ from sknnopt import NNClassifier, NNRegressor
 from sknnopt._random import MemberRandom
 from sknnopt.engine._layers import LayerRates
 from sknnopt.optimizers import SAM
-from sknnopt.regularization import L1
-from sknnopt.schedules import Scheduled
+from sknnopt.regularization import L1, MaxNorm
+from sknnopt.schedules import CosLog, Scheduled
 
 X, Y = (part[:120] for part in load_breast_cancer(return_X_y=True))
 STEP = {
@@ -82,18 +82,21 @@ def test_no_mixup_draws_nothing():
     assert_weights(plain.module_, [w.detach() for w in NNClassifier(**STEP, mixup=0.0).fit(X, Y).module_.parameters()])
 
 
-def test_decay_follows_its_schedule():
-    """Two steps: all of the decay, then half of it."""
+@pytest.mark.parametrize(
+    ("curve", "decays"), [("linear", (0.8, 0.4)), ("coslog4", (0.0, 0.8 * CosLog()(np.array([0.5]))[0]))]
+)
+def test_decay_follows_its_schedule(curve, decays):
+    """Two steps: with "linear" all of the decay, then half of it; with "coslog4" none in the first."""
     settings = {"max_epochs": 2, "label_smoothing": 0.0, "learning_rate": 0.1}
     start = still(NNClassifier, max_epochs=1)
     rows, labels = torch.from_numpy(start.preprocessor_.transform(X)), torch.from_numpy(Y)
     module = start.module_
-    for decay in (0.8, 0.4):
+    for decay in decays:
         slopes = gradients(module, F.cross_entropy(module(rows), labels))
         with torch.no_grad():
             for w, g in zip(module.parameters(), slopes, strict=True):
                 w.mul_(1 - 0.1 * decay if w.ndim == 2 else 1.0).sub_(0.1 * g)
-    after = NNClassifier(**{**STEP, **settings}, weight_decay=Scheduled(0.8, "linear")).fit(X, Y)
+    after = NNClassifier(**{**STEP, **settings}, weight_decay=Scheduled(0.8, curve)).fit(X, Y)
     assert_weights(after.module_, [w.detach() for w in module.parameters()])
 
 
@@ -115,6 +118,34 @@ class TestLayerRates:
         assert views["b.weight"][0].eq(1).all()
         assert views["a.bias"].eq(2).all()
         assert views["a.weight"][1].eq(2).all()
+
+    @pytest.mark.parametrize("factor", [0.5, 6.0])
+    def test_a_step_with_weight_decay_is_that_of_as_many_times_the_rate(self, factor):
+        settings = {"label_smoothing": 0.0, "weight_decay": 0.1}
+        before = still(NNClassifier, **settings).module_
+        after = NNClassifier(**STEP, **settings, layer_rates={"dense_0": factor}).fit(X, Y)
+        rows, labels = torch.from_numpy(after.preprocessor_.transform(X)), torch.from_numpy(Y)
+        slopes = gradients(before, F.cross_entropy(before(rows), labels))
+        with torch.no_grad():
+            for (name, w), g in zip(before.named_parameters(), slopes, strict=True):
+                rate = 0.5 * (factor if name.startswith("dense_0") else 1.0)
+                w.sub_(rate * (g + 0.1 * w if w.ndim == 2 else g))
+        assert_weights(after.module_, [w.detach() for w in before.parameters()])
+
+    def test_a_lengthened_step_ends_within_its_limits(self):
+        """The projection of the whole step; six times the way to a projection would lead out again."""
+        settings = {"label_smoothing": 0.0}
+        before = still(NNClassifier, **settings).module_
+        limit = before[0].weight.norm(dim=1).mean().item()
+        after = NNClassifier(**STEP, **settings, layer_rates={"dense_0": 6}, regularization=MaxNorm(limit=limit))
+        after.fit(X, Y)
+        rows, labels = torch.from_numpy(after.preprocessor_.transform(X)), torch.from_numpy(Y)
+        slopes = gradients(before, F.cross_entropy(before(rows), labels))
+        wanted = before[0].weight.detach() - 0.5 * 6 * slopes[0]
+        norms = wanted.norm(dim=1, keepdim=True)
+        assert (norms > limit).any()
+        assert (norms < limit).any()
+        torch.testing.assert_close(after.module_[0].weight.detach(), wanted * (limit / norms).clamp(max=1))
 
     def test_only_frozen_layers_leave_the_gradient(self):
         layout, parameters, rates = self.rates([{"a.weight": 0.0, "b.weight": 0.5}])
@@ -189,18 +220,32 @@ class TestScheduledDropout:
             self.weights(dropout=Scheduled(0.5, lambda progress: 0.0)), self.weights(dropout=0.0), rtol=1e-9, atol=1e-12
         )
 
-    def test_members_follow_their_own_schedules(self):
+    @pytest.mark.parametrize("network", ["mlp", "resnet"])
+    def test_a_curve_that_begins_at_zero_drops_nothing_in_the_first_step_and_then_as_any_other(self, network):
+        """The base value, and not the first step's, decides what the network is made of."""
+        settings = {"network": network, "batch_size": 10**6, "dropout": Scheduled(0.5, "coslog4")}
+        first = self.weights(**settings, max_epochs=1)
+        plain = self.weights(**{**settings, "dropout": 0.0}, max_epochs=1)
+        torch.testing.assert_close(first, plain, rtol=1e-9, atol=1e-12)
+        assert not torch.allclose(self.weights(**settings), self.weights(**{**settings, "dropout": 0.0}), atol=1e-3)
+
+    @pytest.mark.parametrize("parameter", ["dropout", "weight_decay"])
+    def test_members_follow_their_own_schedules(self, parameter):
         from sklearn.model_selection import GridSearchCV
 
         from sknnopt import lockstep
 
-        values = [Scheduled(0.5, "linear"), Scheduled(0.3, "cosine"), Scheduled([0.2], "constant")]
-        search = GridSearchCV(NNClassifier(**self.SETTINGS), {"dropout": values}, cv=3)
+        curves = [(0.5, "linear"), (0.3, "cosine"), (0.2, "constant"), (0.4, "coslog4"), (0.4, "flat_cosine")]
+        values = [Scheduled(*pair) for pair in curves]
+        if parameter == "dropout":
+            values[2] = Scheduled([0.2], "constant")
+        scoring = "neg_log_loss"
+        search = GridSearchCV(NNClassifier(**self.SETTINGS), {parameter: values}, cv=3, scoring=scoring)
         alone = search.fit(X, Y).cv_results_["mean_test_score"]
         with lockstep(n_jobs=1) as sweep:
             together = search.fit(X, Y).cv_results_["mean_test_score"]
         assert np.array_equal(alone, together)
-        assert max(sweep.cohort_sizes) == 9
+        assert max(sweep.cohort_sizes) == 15
 
     def test_a_schedule_that_cannot_be_known_ahead_is_refused(self):
         with pytest.raises(ValueError, match=r"'schedule' parameter of Scheduled.*'plateau' is not"):

@@ -13,19 +13,23 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from scipy import sparse
+from scipy.special import ndtr
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.impute import MissingIndicator, SimpleImputer
-from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, RobustScaler
+from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, QuantileTransformer, RobustScaler, StandardScaler
 from sklearn.utils import check_consistent_length
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sknnopt.data import ClassTarget, TableEncoder, check_weights
 from sknnopt.data.categorical import MAX_CATEGORIES
+from sknnopt.data.encoding import STATISTICS
 from sknnopt.data.numeric import CLIP, IQR_OF_NORMAL, robust_statistics, table_statistics, weighted_quantiles
 from sknnopt.data.reading import read_table
+
+KINDS = list(STATISTICS)
 
 N = 101  # of the form 4k + 1, for which every definition of a quartile agrees
 
@@ -97,15 +101,17 @@ class TestNumbers:
         np.testing.assert_array_equal(encoded[:, 4:], indicator.transform(X))
         np.testing.assert_array_equal(encoder.indicator_columns_, indicator.features_)
 
-    def test_missing_only_later_is_imputed_silently(self):
-        encoder = TableEncoder().fit(numbers())
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_missing_only_later_is_imputed_silently(self, kind):
+        encoder = TableEncoder(numbers=kind).fit(numbers())
         encoded = encoder.transform([[np.nan, 100, 100, 100]])
         assert encoded.shape == (1, 4)
         assert encoded[0, 0] == 0
 
-    def test_constant_and_all_missing_columns_are_zero(self):
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_constant_and_all_missing_columns_are_zero(self, kind):
         X = np.column_stack([np.full(N, 1e308), np.full(N, np.nan), np.arange(N)])
-        encoder = TableEncoder().fit(X)
+        encoder = TableEncoder(numbers=kind).fit(X)
         assert not encoder.transform(X)[:, :2].any()
         assert not encoder.transform([[-1e308, 5.0, 0.0]])[0, :2].any()
         np.testing.assert_array_equal(encoder.indicator_columns_, [1])
@@ -122,44 +128,149 @@ class TestNumbers:
         assert np.abs(encoded).max() <= CLIP
         np.testing.assert_array_equal(encoded[0], [CLIP, -CLIP])
 
+    @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("magnitude", [1e-320, 1e-300, 1e300, 1.7e308])
-    def test_numbers_beyond_float32(self, magnitude):
+    def test_numbers_beyond_float32(self, magnitude, kind):
         X = np.array([[-1.0], [-0.5], [0.0], [0.5], [1.0]]) * magnitude
-        encoded = TableEncoder().fit_transform(X)
+        encoder = TableEncoder(numbers=kind).fit(X)
+        assert np.isfinite(encoder.transform([[1.7e308], [-1.7e308], [5e-324]])).all()
+        encoded = encoder.transform(X)
         assert np.isfinite(encoded).all()
-        assert (np.diff(encoded[:, 0]) > 0).all() or magnitude < 1e-307
+        if kind == "robust":
+            assert (np.diff(encoded[:, 0]) > 0).all() or magnitude < 1e-307
+        elif kind == "quantile_normal" and magnitude < 1e308:
+            np.testing.assert_allclose(encoded[:, 0], [-5.199338, norm.ppf(0.25), 0, norm.ppf(0.75), 5.199338], 1e-5)
+        assert (np.diff(encoded[:, 0]) >= 0).all()
 
     def test_large_offset_loses_no_digits(self):
         X = 1e9 + np.arange(N, dtype=np.float64)[:, None]
         np.testing.assert_allclose(TableEncoder().fit_transform(X), TableEncoder().fit_transform(X - 1e9))
 
     @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64", "uint64", "float16", "bool"])
-    def test_other_dtypes_of_arrays(self, dtype):
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_other_dtypes_of_arrays(self, dtype, kind):
         X = (numbers(N, 2) % 7).astype(dtype)
-        np.testing.assert_array_equal(TableEncoder().fit_transform(X), TableEncoder().fit_transform(X.astype(float)))
+        one, other = (TableEncoder(numbers=kind).fit_transform(table) for table in (X, X.astype(float)))
+        np.testing.assert_array_equal(one, other)
 
+    @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("order", ["C", "F"])
-    def test_a_row_alone_has_the_bits_it_has_among_others(self, order):
+    def test_a_row_alone_has_the_bits_it_has_among_others(self, order, kind):
         X = np.asarray(numbers(3000, 54), order=order)
         X[::5, 2] = np.nan
-        encoder = TableEncoder()
+        encoder = TableEncoder(numbers=kind)
         together = encoder.fit_transform(X)
         same_bits(together, np.concatenate([encoder.transform(X[i : i + 1]) for i in range(len(X))]))
         same_bits(together, encoder.transform(pd.DataFrame(X)))
-        same_bits(together, TableEncoder().fit_transform(X.astype(object)))
+        same_bits(together, TableEncoder(numbers=kind).fit_transform(X.astype(object)))
 
-    def test_infinity(self):
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_infinity(self, kind):
         X = numbers()
-        encoder = TableEncoder().fit(X)
+        encoder = TableEncoder(numbers=kind).fit(X)
         for value in (np.inf, -np.inf):
             bad = X.copy()
             bad[3, 1] = value
             message = r"Input X contains infinity or a value too large for dtype\('float64'\)\."
-            for call in (TableEncoder().fit, TableEncoder().fit_transform, encoder.transform):
+            for call in (clone(encoder).fit, clone(encoder).fit_transform, encoder.transform):
                 with pytest.raises(ValueError, match=message):
                     call(bad)
         with pytest.raises(ValueError, match="Column 'a': Input X contains infinity"):
             TableEncoder().fit(pd.DataFrame({"a": [1.0, np.inf]}))
+
+
+class TestStandard:
+    def test_equal_to_standard_scaler(self):
+        X = np.column_stack([numbers(), np.arange(N) % 3])
+        X[::7, 1] = np.nan
+        rng = np.random.default_rng(2)
+        for weights in (None, rng.random(N) + 0.1):
+            encoder = TableEncoder(numbers="standard", dtype=np.float64).fit(X, None, weights)
+            reference = StandardScaler().fit(X, sample_weight=weights)
+            np.testing.assert_allclose(encoder.center_, reference.mean_, rtol=1e-13)
+            np.testing.assert_allclose(encoder.scale_, reference.scale_, rtol=1e-12)
+            expected = np.nan_to_num(reference.transform(X), nan=0.0)
+            np.testing.assert_allclose(encoder.transform(X)[:, :5], expected, rtol=1e-11, atol=1e-13)
+
+    def test_what_is_far_off_is_cut_far_off(self):
+        encoder = TableEncoder(numbers="standard").fit(numbers())
+        assert encoder.transform([[1e300, -1e300, 0, 0]])[0, :2].tolist() == [1e9, -1e9]
+
+
+class TestQuantiles:
+    """Against sklearn's QuantileTransformer, whose references are off by rounding where there are ties and few rows."""
+
+    @staticmethod
+    def both(X, Z):
+        reference = QuantileTransformer(output_distribution="normal", subsample=None)
+        reference.set_params(n_quantiles=min(1000, len(X))).fit(X)
+        encoder = TableEncoder(numbers="quantile_normal", dtype=np.float64).fit(X)
+        return encoder.transform(Z)[:, : X.shape[1]], reference.transform(Z)
+
+    @pytest.mark.parametrize("n", [2, 5, 101, 1000, 1001, 3000])
+    def test_equal_to_quantile_transformer(self, n):
+        rng = np.random.default_rng(n)
+        X, new = rng.normal(size=(n, 3)) * [1, 50, 1e6], rng.normal(size=(500, 3)) * [2, 50, 5e5]
+        for Z in (X, new):
+            np.testing.assert_allclose(*self.both(X, Z), rtol=1e-8, atol=1e-8)
+
+    @pytest.mark.parametrize(("n", "off"), [(50, 0.5 / 49), (1000, 0.5 / 999), (1001, 0), (3000, 0)])
+    def test_ties_have_the_mean_of_their_shares(self, n, off):
+        rng = np.random.default_rng(n)
+        X = np.column_stack([rng.integers(0, 6, n), rng.normal(size=n).round(1), rng.random(n) < 0.1]).astype(float)
+        Z = np.column_stack([rng.integers(-1, 8, 500), rng.normal(size=500).round(2), rng.random(500)]).astype(float)
+        for table in (X, Z):
+            one, other = self.both(X, table)
+            np.testing.assert_allclose(ndtr(one), ndtr(other), atol=off + 1e-9)
+
+    def test_shares_of_ties_by_hand(self):
+        """Ten rows at shares 0, 1/9, ...: five of 2 at 1/9 to 5/9, three of 7 at 6/9 to 8/9."""
+        X = np.array([1, 2, 2, 2, 2, 2, 7, 7, 7, 9.0])[:, None]
+        encoder = TableEncoder(numbers="quantile_normal", dtype=np.float64).fit(X)
+        encoded = encoder.transform([[2], [7], [4.5], [1.5], [1], [9], [-5], [10]])[:, 0]
+        shares = [3 / 9, 7 / 9, 5.5 / 9, 0.5 / 9, 1e-7, 1 - 1e-7, 1e-7, 1 - 1e-7]
+        np.testing.assert_allclose(encoded, norm.ppf(shares), rtol=1e-7)
+
+    def test_missing_values(self):
+        X = numbers(300, 3)
+        X[np.random.default_rng(1).random(X.shape) < 0.2] = np.nan
+        encoded, reference = self.both(X, X)
+        missing = np.isnan(X)
+        np.testing.assert_allclose(encoded[~missing], reference[~missing], rtol=1e-8)
+        assert (encoded[missing] == 0).all()
+        whole = TableEncoder(numbers="quantile_normal").fit_transform(X)
+        np.testing.assert_array_equal(whole[:, 3:], missing)
+
+    def test_its_order_is_all_that_counts(self):
+        X = numbers(400, 2)
+        one, other = (TableEncoder(numbers="quantile_normal").fit_transform(table) for table in (X, np.exp(X / 100)))
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+    def test_weights_that_are_no_counts_are_relative(self):
+        X, weights = numbers(200, 2), np.random.default_rng(0).random(200) + 0.5
+        one, other = (
+            TableEncoder(numbers="quantile_normal", dtype=np.float64).fit(X, None, w).transform(X)
+            for w in (weights, weights * 1e-3)
+        )
+        np.testing.assert_allclose(one, other, atol=1e-9)
+        middle = X[:, 0].argsort()[np.cumsum(weights[X[:, 0].argsort()]).searchsorted(weights.sum() / 2)]
+        assert abs(one[middle, 0]) < 0.03
+
+    def test_center_and_scale_are_the_robust_ones(self):
+        X = numbers()
+        quantiles, robust = (TableEncoder(numbers=kind).fit(X) for kind in ("quantile_normal", "robust"))
+        np.testing.assert_array_equal(quantiles.center_, robust.center_)
+        np.testing.assert_array_equal(quantiles.scale_, robust.scale_)
+
+    @pytest.mark.parametrize("kind", ["standard", "quantile_normal"])
+    def test_sparse_tables_are_refused(self, kind):
+        X = sparse.random_array((30, 4), density=0.3, format="csr", random_state=0)
+        with pytest.raises(ValueError, match=f"Sparse tables are scaled by .* not by '{kind}'.* Pass a dense table"):
+            TableEncoder(numbers=kind).fit(X)
+
+    def test_an_unknown_kind(self):
+        with pytest.raises(ValueError, match=r"numbers must be one of 'robust'.* Got 'qantile_normal' .*Did you mean"):
+            TableEncoder(numbers="qantile_normal").fit(numbers())
 
 
 class TestCategories:
@@ -532,6 +643,10 @@ def take(table, rows):
     return table.iloc[rows] if isinstance(table, pd.DataFrame) else table[rows]
 
 
+def encoder(kind):
+    return TableEncoder(numbers=kind)
+
+
 def same_encoder(one, other, table):
     for name in ("center_", "scale_", "numeric_columns_", "categorical_columns_", "indicator_columns_"):
         same_bits(getattr(one, name), getattr(other, name))
@@ -539,33 +654,41 @@ def same_encoder(one, other, table):
     same_bits(one.transform(table), other.transform(table))
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", tables())
 class TestWeights:
-    def test_zero_is_the_row_removed(self, name):
+    def test_zero_is_the_row_removed(self, name, kind):
         table, rng = tables()[name], np.random.default_rng(0)
         weights = rng.random(N) * (rng.random(N) < 0.6)
         rows = np.flatnonzero(weights)
-        encoder = TableEncoder().fit(table, None, weights)
-        same_encoder(encoder, TableEncoder().fit(take(table, rows), None, weights[rows]), table)
-        same_bits(encoder.transform(table), TableEncoder().fit_transform(table, None, weights))
+        fitted = encoder(kind).fit(table, None, weights)
+        same_encoder(fitted, encoder(kind).fit(take(table, rows), None, weights[rows]), table)
+        same_bits(fitted.transform(table), encoder(kind).fit_transform(table, None, weights))
 
-    def test_an_integer_is_the_row_repeated(self, name):
+    def test_an_integer_is_the_row_repeated(self, name, kind):
         table, weights = tables()[name], np.random.default_rng(0).integers(0, 4, N)
         repeated = take(table, np.repeat(np.arange(N), weights))
-        same_encoder(TableEncoder().fit(table, None, weights), TableEncoder().fit(repeated), table)
+        same_encoder(encoder(kind).fit(table, None, weights), encoder(kind).fit(repeated), table)
 
-    def test_equal_weights_are_no_weights(self, name):
+    @pytest.mark.parametrize("times", [2, 3])
+    def test_equal_integers_are_the_table_repeated(self, name, kind, times):
         table = tables()[name]
-        same_encoder(TableEncoder().fit(table, None, np.full(N, 0.1)), TableEncoder().fit(table), table)
+        repeated = take(table, np.tile(np.arange(N), times))
+        weights = np.full(N, times)
+        same_encoder(encoder(kind).fit(table, None, weights), encoder(kind).fit(repeated), table)
 
-    def test_only_the_given_rows_are_seen(self, name):
+    def test_equal_weights_are_no_weights(self, name, kind):
+        table = tables()[name]
+        same_encoder(encoder(kind).fit(table, None, np.full(N, 0.1)), encoder(kind).fit(table), table)
+
+    def test_only_the_given_rows_are_seen(self, name, kind):
         table = tables()[name]
         train = take(table, np.arange(60))
-        encoder = TableEncoder().fit(train)
-        before = encoder.transform(train)
-        encoder.transform(table)
-        same_bits(before, encoder.transform(train))
-        same_bits(before, encoder.transform(table)[:60])
+        fitted = encoder(kind).fit(train)
+        before = fitted.transform(train)
+        fitted.transform(table)
+        same_bits(before, fitted.transform(train))
+        same_bits(before, fitted.transform(table)[:60])
 
 
 def test_rarest_levels_are_those_of_least_weight():
@@ -590,26 +713,28 @@ def test_quantiles(n, weighted):
     np.testing.assert_array_equal(weighted_quantiles(values, (0.25, 0.5, 0.75), weights), expected)
 
 
+@pytest.mark.parametrize("how", KINDS)
 @pytest.mark.parametrize("kind", ["float32", "float64", "pandas"])
-def test_peak_memory(kind):
+def test_peak_memory(kind, how):
     n, n_columns = 100_000, 54
     X = np.random.default_rng(0).standard_normal((n, n_columns)).astype("f4" if kind == "float32" else "f8")
     X[::3, 5] = np.nan
     if kind == "pandas":
         X = pd.DataFrame(X)
-    TableEncoder().fit_transform(X[:10])
+    TableEncoder(numbers=how).fit_transform(X[:10])
     tracemalloc.start()
     try:
-        encoded = TableEncoder().fit_transform(X)
+        encoded = TableEncoder(numbers=how).fit_transform(X)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert peak < encoded.nbytes + 6e6
 
 
-def test_pickle_and_clone():
+@pytest.mark.parametrize("kind", KINDS)
+def test_pickle_and_clone(kind):
     frame = mixed_frame()
-    encoder = TableEncoder().fit(frame)
+    encoder = TableEncoder(numbers=kind).fit(frame)
     same_bits(pickle.loads(pickle.dumps(encoder)).transform(frame), encoder.transform(frame))
     assert clone(TableEncoder(dtype=np.float64)).dtype == np.float64
 
@@ -683,7 +808,7 @@ class Handing(ClassifierMixin, BaseEstimator):
         return tags
 
 
-@parametrize_with_checks([Handing(), TableEncoder()])
+@parametrize_with_checks([Handing(), *(TableEncoder(numbers=kind) for kind in KINDS)])
 def test_sklearn_checks(estimator, check):
     check(estimator)
 

@@ -2,6 +2,7 @@
 
 import pickle
 from collections import OrderedDict
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from torch import nn
 
 from sknnopt import NNClassifier, NNRegressor, lockstep, model_selection
 from sknnopt._compat import InvalidParameterError
+from sknnopt.data.encoding import STATISTICS
 from sknnopt.optimizers import SGD
 from sknnopt.regularization import L1, L2
 from sknnopt.schedules import Scheduled
@@ -192,6 +194,30 @@ class TestFromAnEstimator:
         errors = [np.abs(one.predict_proba(data[1]) - wanted).mean() for one in (near, far)]
         assert errors[0] < 0.015
         assert errors[0] < 0.6 * errors[1]
+
+    @pytest.mark.parametrize("pair", list(product(STATISTICS, repeat=2)), ids="-".join)
+    def test_numbers_encoded_by_other_statistics_are_as_near_as_a_line(self, pair):
+        """Each input of the first layer is the line of least squares through its old encoding over the new one."""
+        X, y = WINE
+        some = np.random.default_rng(0).permutation(178)[:90]
+        settings = {"precision": "float64", "hidden_layer_sizes": ()}
+        source = NNClassifier(**{**QUICK, **settings}, preprocessing=pair[0]).fit(X, y)
+        still = {**EXACT, **settings, "preprocessing": pair[1]}
+        same = NNClassifier(**still, initial_weights=source).fit(X[some], y[some])
+        before, now = (clf.preprocessor_.transform(X[some]) for clf in (source, same))
+        line = [np.polyfit(x, y, 1) for x, y in zip(now.T, before.T, strict=True)]
+        values = np.column_stack([np.polyval(one, x) for one, x in zip(line, now.T, strict=True)])
+        wanted = source.module_(torch.from_numpy(values)).detach().numpy()
+        assert_allclose(same._raw_scores(X[some]), wanted, atol=1e-5)
+        unmoved = NNClassifier(**still, initial_weights=source.module_).fit(X[some], y[some])
+        assert np.abs(unmoved._raw_scores(X[some]) - wanted).max() > 0.03
+
+    def test_the_same_quantiles_change_nothing(self):
+        X, y = WINE
+        settings = {"precision": "float64", "preprocessing": "quantile_normal"}
+        source = NNClassifier(**{**QUICK, **settings}).fit(X, y)
+        same = NNClassifier(**{**EXACT, **settings}, initial_weights=source).fit(X, y)
+        assert_allclose(same._raw_scores(X), source._raw_scores(X), atol=1e-9)
 
     def test_a_missing_number_is_read_as_it_was(self):
         frame, y = raw()
@@ -614,8 +640,11 @@ class TestLayers:
                                                                     "dense_1.bias": 2.0, "output": 0.0}),
             ({"*": 0.5, "dense_0": 1}, {"dense_1": 0.5, "output": 0.5, "norm": 0.5}),
             (0.5, {"dense_0": 0.25, "norm_0": 0.25, "dense_1": 0.5, "norm_1": 0.5}),
+            ({"dense_0": 6, "*.bias": 0.1}, {"dense_0.weight": 6.0, "dense_0.bias": 0.1, "dense_1.bias": 0.1,
+                                             "norm_0.bias": 0.1, "norm_1.bias": 0.1, "output.bias": 0.1}),
+            (2, {"dense_0": 4.0, "norm_0": 4.0, "dense_1": 2.0, "norm_1": 2.0}),
         ],
-        ids=["one", "several", "the last counts", "by depth"],
+        ids=["one", "several", "the last counts", "by depth", "faster", "faster by depth"],
     )  # fmt: skip
     def test_rates_scale_the_step(self, network, rates, expected):
         X, y = WINE
@@ -678,7 +707,7 @@ class TestInLockstep:
 
     GRID = {
         "frozen_layers": [None, 1, "dense_1", ["dense_0", "output.bias"]],
-        "layer_rates": [None, 0.5, {"dense_0": 0.1}],
+        "layer_rates": [None, 0.5, {"dense_0": 0.1}, {"dense_0": 6.0}],
         "learning_rate": [0.003, 0.03],
     }
 
@@ -699,7 +728,7 @@ class TestInLockstep:
         for fold in range(3):
             name = f"split{fold}_test_score"
             assert_array_equal(found[0].cv_results_[name], found[1].cv_results_[name])
-        assert len(set(found[0].cv_results_["mean_test_score"])) == 20  # a frozen layer has no rate
+        assert len(set(found[0].cv_results_["mean_test_score"])) == 24  # a frozen layer has no rate
         assert_same_weights(*(search.best_estimator_ for search in found)) if "n_members" not in settings else None
 
     def test_members_with_and_without_initial_weights_share_a_cohort(self):

@@ -1,6 +1,6 @@
 """The columns of an encoded table, and the one path by which they are written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,24 @@ from scipy import sparse
 
 from .categorical import Levels
 from .max_abs import scale_sparse
-from .numeric import Statistics, scale
+from .numeric import Statistics, robust_statistics, scale
+from .quantiles import NormalScores, Quantiles, quantile_statistics
+from .standard import standard_statistics
 
-__all__ = ["Encoding"]
+__all__ = ["STATISTICS", "Encoding"]
+
+#: How numbers can be encoded, and what is to be known of a column of them.
+STATISTICS: Mapping[str, Callable[..., Statistics]] = {
+    "robust": robust_statistics,
+    "standard": standard_statistics,
+    "quantile_normal": quantile_statistics,
+}
 
 # Numbers encoded at a time: their float64 copies stay in the processor's cache.
 _CHUNK = 1 << 16
+
+# The same where there are many copies.
+_SMALL_CHUNK = 1 << 14
 
 
 class Encoding:
@@ -27,13 +39,16 @@ class Encoding:
     levels : sequence of Levels
         One for each categorical column.
     dtype : {numpy.float32, numpy.float64}
-    clip : bool
-        Whether numbers are clipped smoothly.
+    numbers : {"robust", "standard", "quantile_normal", "max_abs"}
+        How numbers are encoded; the last is that of sparse tables.
 
     Attributes
     ----------
     center, factor : ndarray of float64 of shape (n_numeric,)
-        What is subtracted from the numbers, and what the difference is multiplied by; `learn` sets them.
+        What is subtracted from the numbers, and what the difference is multiplied by; `learn` sets them. Where
+        numbers are encoded by quantiles, 0 and 1, and of a constant column 0 and 0.
+    quantiles : list of Quantiles or None
+        Those of each column of numbers, where they are encoded by them.
     marked : ndarray of int
         Places, among the numbers, of those whose missing values are marked.
     starts : list of int
@@ -44,23 +59,28 @@ class Encoding:
     Examples
     --------
     >>> import numpy as np
-    >>> encoding = Encoding([False, True], [], np.float32, clip=True)
+    >>> encoding = Encoding([False, True], [], np.float32, numbers="robust")
     >>> encoding.learn(0, Statistics(center=5.0, scale=2.0, missing=False))
     >>> encoding.array(np.array([[5.0, 1.0], [5.5, np.nan]])).round(2)
     array([[0.  , 0.  , 0.  ],
            [0.95, 0.  , 1.  ]], dtype=float32)
     """
 
-    def __init__(self, missing: Sequence[bool], levels: Sequence[Levels], dtype: DTypeLike, *, clip: bool) -> None:
+    def __init__(self, missing: Sequence[bool], levels: Sequence[Levels], dtype: DTypeLike, *, numbers: str) -> None:
         self.center, self.factor = np.zeros(len(missing)), np.zeros(len(missing))
         self.marked = np.flatnonzero(missing)
-        self.levels, self.dtype, self.clip = levels, np.dtype(dtype), clip
+        self.levels, self.dtype, self.numbers = levels, np.dtype(dtype), numbers
+        self.quantiles: list[Quantiles | None] = [None] * len(missing)
+        self._scores: NormalScores | None = None
         widths = [len(missing) + len(self.marked), *(one.width for one in levels)]
         *self.starts, self.width = np.cumsum(widths).tolist()
 
     def learn(self, place: int, statistics: Statistics) -> None:
-        """Set centre and factor of one column of numbers."""
-        if statistics.scale:
+        """Set centre and factor, or the quantiles, of one column of numbers."""
+        self.quantiles[place], self._scores = statistics.quantiles, None
+        if statistics.quantiles is not None:
+            self.factor[place] = float(statistics.scale > 0)
+        elif statistics.scale:
             self.center[place], self.factor[place] = statistics.center, statistics.scale
 
     def empty(self, n_rows: int) -> NDArray[Any]:
@@ -71,13 +91,33 @@ class Encoding:
         """Encode a table of shape (n_rows, n_numeric) that has numbers only."""
         n_rows, width = values.shape
         out = self.empty(n_rows)
-        step = max(1, _CHUNK // width)
+        scores = self._all_scores()
+        step = max(1, (_CHUNK if scores is None else _SMALL_CHUNK) // width)
         for start in range(0, n_rows, step):
             part = out[start : start + step]
-            missing = scale(values[start : start + step], self.center, self.factor, part[:, :width], clip=self.clip)
+            missing = self._write(values[start : start + step], self.center, self.factor, scores, part[:, :width])
             if len(self.marked):
                 part[:, width:] = 0 if missing is None else missing[:, self.marked]
         return out
+
+    def _write(
+        self,
+        values: NDArray[Any],
+        center: NDArray[np.float64],
+        factor: NDArray[np.float64],
+        scores: NormalScores | None,
+        out: NDArray[Any],
+    ) -> NDArray[np.bool_] | None:
+        if scores is not None:
+            return scores.write(values, out)
+        return scale(values, center, factor, out, clip=self.numbers == "robust")
+
+    def _all_scores(self) -> NormalScores | None:
+        if self.numbers != "quantile_normal":
+            return None
+        if self._scores is None:
+            self._scores = NormalScores([one for one in self.quantiles if one is not None])
+        return self._scores
 
     def sparse(self, X: sparse.csr_array) -> sparse.csr_array:
         """Encode a sparse table of shape (n_rows, n_numeric)."""
@@ -87,15 +127,12 @@ class Encoding:
         """Write one column of numbers, of shape (n_rows,), and the marks of those missing."""
         column = slice(place, place + 1)
         mark = np.flatnonzero(self.marked == place) + len(self.center)
-        for start in range(0, len(values), _CHUNK):
-            rows = slice(start, start + _CHUNK)
-            missing = scale(
-                values[rows, None],
-                self.center[column],
-                self.factor[column],
-                out[rows, column],
-                clip=self.clip,
-            )
+        center, factor, quantiles = self.center[column], self.factor[column], self.quantiles[place]
+        scores = None if quantiles is None else NormalScores([quantiles])
+        step = _CHUNK if scores is None else _SMALL_CHUNK
+        for start in range(0, len(values), step):
+            rows = slice(start, start + step)
+            missing = self._write(values[rows, None], center, factor, scores, out[rows, column])
             out[rows, mark] = 0 if missing is None else missing
 
     def write_levels(self, positions: Iterable[NDArray[np.int8]], out: NDArray[Any]) -> None:

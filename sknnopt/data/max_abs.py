@@ -73,7 +73,7 @@ def scale_sparse(
     for start in range(0, len(data), _CHUNK):
         part = slice(start, start + _CHUNK)
         factors = factor[X.indices[part], None]
-        scale(X.data[part, None], center, factors, data[part, None], clip=False)
+        scale(X.data[part, None], center, factors, data[part, None], clip=False, bound=False)
     check_finite(data)
     scaled = type(X)((data, X.indices.copy(), X.indptr.copy()), shape=X.shape)
     if not len(marked):

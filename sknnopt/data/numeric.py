@@ -1,16 +1,22 @@
-"""Numbers made fit for a network: robust scaling, a smooth clip, and marks for what was missing."""
+"""Numbers made fit for a network: scaling, a smooth clip, and marks for what was missing."""
 
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from .quantiles import Quantiles
+
 __all__ = [
     "IQR_OF_NORMAL",
+    "LARGEST",
     "Statistics",
     "check_finite",
+    "missing_in",
+    "present_values",
     "robust_statistics",
     "scale",
     "table_statistics",
@@ -23,6 +29,9 @@ IQR_OF_NORMAL = 1.3489795003921634
 
 #: Encoded numbers lie between minus and plus this.
 CLIP = 3.0
+
+#: Numbers are cut at plus and minus this where they are subtracted from each other.
+LARGEST = sys.float_info.max / 4
 
 # From here on the smooth clip is CLIP in float32 and float64 alike, so nothing is lost by cutting.
 _FAR = 1e9
@@ -40,16 +49,19 @@ class Statistics:
     Parameters
     ----------
     center : float
-        The median, which is also what a missing value is replaced by; 0 if all are missing.
+        The median, or the mean, which is also what a missing value is replaced by; 0 if all are missing.
     scale : float
         The factor; 0 if the column is constant or all missing.
     missing : bool
         Whether any value is missing.
+    quantiles : Quantiles or None
+        Where these, and neither centre nor factor, encode the column.
     """
 
     center: float
     scale: float
     missing: bool
+    quantiles: "Quantiles | None" = None
 
 
 def robust_statistics(values: NDArray[Any], weights: NDArray[np.float64] | None = None) -> Statistics:
@@ -82,9 +94,9 @@ def robust_statistics(values: NDArray[Any], weights: NDArray[np.float64] | None 
     --------
     >>> import numpy as np
     >>> robust_statistics(np.array([0.0, 1.0, 2.0, 3.0, 100.0, np.nan]))
-    Statistics(center=2.0, scale=0.6744897501960817, missing=True)
+    Statistics(center=2.0, scale=0.6744897501960817, missing=True, quantiles=None)
     """
-    present, weights, missing = _present(values, weights)
+    present, weights, missing = present_values(values, weights)
     if not len(present):
         return Statistics(0.0, 0.0, missing)
     low, high = float(present.min()), float(present.max())
@@ -128,7 +140,7 @@ def table_statistics(
     --------
     >>> import numpy as np
     >>> table_statistics(np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0]]))[1]
-    Statistics(center=5.0, scale=0.0, missing=False)
+    Statistics(center=5.0, scale=0.0, missing=False, quantiles=None)
     """
     out: list[Statistics] = []
     step = max(1, _BLOCK // len(table))
@@ -154,7 +166,7 @@ def _block_statistics(columns: NDArray[Any], weights: NDArray[np.float64] | None
     ]
 
 
-def _present(
+def present_values(
     values: NDArray[Any], weights: NDArray[np.float64] | None
 ) -> tuple[NDArray[Any], NDArray[np.float64] | None, bool]:
     """A contiguous copy of the values that are there, their weights, and whether any is missing."""
@@ -213,6 +225,20 @@ def check_finite(values: NDArray[Any], dtype: np.dtype[Any] | None = None) -> No
         raise ValueError(f"Input X contains infinity or a value too large for {dtype or values.dtype!r}.")
 
 
+def missing_in(values: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Where values are missing, None if nowhere; may overflow on the way, which callers are to silence.
+
+    Raises
+    ------
+    ValueError
+        If a value is infinite.
+    """
+    if values.dtype.kind != "f" or np.isfinite(values.sum()):
+        return None
+    check_finite(values)
+    return np.isnan(values)
+
+
 def scale(
     values: NDArray[Any],
     center: NDArray[np.float64],
@@ -220,6 +246,7 @@ def scale(
     out: NDArray[Any],
     *,
     clip: bool = True,
+    bound: bool = True,
 ) -> NDArray[np.bool_] | None:
     """Write ``c(factor * (values - center))`` into `out`, 0 where the value is missing.
 
@@ -236,6 +263,8 @@ def scale(
         Written, float32 or float64.
     clip : bool, default=True
         Whether ``c`` is applied.
+    bound : bool, default=True
+        Whether what lies beyond plus and minus 1e9 is cut, which ``c`` needs.
 
     Returns
     -------
@@ -256,15 +285,12 @@ def scale(
     >>> out.round(3)
     array([[0.949, 0.   , 3.   ]], dtype=float32)
     """
-    missing = None
     with np.errstate(over="ignore", invalid="ignore"):
-        if values.dtype.kind == "f" and not np.isfinite(values.sum()):
-            check_finite(values)
-            missing = np.isnan(values)
+        missing = missing_in(values)
         work = values.astype(np.float64)
         work -= center
         work *= factor
-        if clip:
+        if bound:
             np.maximum(work, -_FAR, out=work)
             np.minimum(work, _FAR, out=work)
         out[...] = work

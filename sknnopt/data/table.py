@@ -9,14 +9,15 @@ from scipy import sparse
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._choices import suggestion
 from .._compat import Estimator, _check_feature_names_in
 from .categorical import Levels
 from .columns import ArrayColumn, Mask
-from .encoding import Encoding
+from .encoding import STATISTICS, Encoding
 from .max_abs import fit_max_abs
-from .numeric import Statistics, robust_statistics, table_statistics
+from .numeric import Statistics, table_statistics
 from .reading import Columns, Table, categorical_mask, is_plain, naming, read_table
-from .weights import check_weights
+from .weights import counted_rows
 
 __all__ = ["TableEncoder"]
 
@@ -27,10 +28,17 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
     The encoding has first one column for each column of numbers, then a 0/1 column for each of those that
     had values missing in `fit`, then a 0/1 column for each level of each categorical column.
 
-    - *Numbers* (dates and durations are numbers too, of seconds) are centred on the median, scaled by the
-      distance of the quartiles so that normal data get unit variance, and clipped smoothly to within plus and
-      minus 3, so that heavy tails are bounded. Where the quartiles coincide the factor is 2 / (max - min);
-      a constant column becomes 0. A missing number becomes 0, which is the median.
+    - *Numbers* (dates and durations are numbers too, of seconds) are encoded by one of three statistics:
+
+      - "robust": centred on the median, scaled by the distance of the quartiles so that normal data get unit
+        variance, and clipped smoothly to within plus and minus 3, so that heavy tails are bounded. Where the
+        quartiles coincide the factor is 2 / (max - min).
+      - "standard": centred on the mean and scaled by the standard deviation; cut only at plus and minus 1e9.
+      - "quantile_normal": mapped by the column's quantiles to a standard normal variable, as by scikit-learn's
+        QuantileTransformer: each number to the normal quantile of the share of rows below it, within plus and minus
+        5.2. At most 1000 quantiles are kept, with straight lines between them.
+
+      A constant column becomes 0. A missing number becomes 0, which is the median, or the mean.
     - *Categories* are one-hot encoded. A missing value seen in `fit` is a level of its own. At most
       `sknnopt.data.categorical.MAX_CATEGORIES` columns are made of one column: its rarest levels share one.
       A level not seen in `fit` is encoded by that shared column, or else by zeros.
@@ -45,6 +53,8 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
         of objects other than numbers, bools among numbers, or dates, or of no value at all; in an array
         without column types, which a list of lists becomes, only those of strings or objects. None: none.
         Otherwise a mask, indices or names. A column of strings left out must hold numerals.
+    numbers : {"robust", "standard", "quantile_normal"}, default="robust"
+        How dense numbers are encoded; sparse tables take "robust" alone.
     dtype : {numpy.float32, numpy.float64}, default=numpy.float32
         Type of the encoding.
 
@@ -58,7 +68,8 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
         The levels of each categorical column, a missing one (NaN) last.
     center_, scale_ : ndarray of float64 of shape (n_numeric_columns,)
         What is subtracted from the numbers, and what the difference is divided by; a constant column has
-        scale 1.
+        scale 1. With "quantile_normal" the median and the distance of the quartiles as for "robust": they describe
+        the columns, while their quantiles encode them.
     n_features_out_ : int
         Number of columns of the encoding.
     n_features_in_ : int
@@ -68,7 +79,7 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
     References
     ----------
     Holzmüller, Grinsztajn and Steinwart (2024). Better by default: strong pre-tuned MLPs and boosted trees on
-    tabular data. NeurIPS 37. Appendix A.1: the scaling and the smooth clip.
+    tabular data. NeurIPS 37. Appendix A.1: the robust scaling and the smooth clip.
 
     Examples
     --------
@@ -85,8 +96,11 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
            [ 1.21,  0.  ,  0.  ,  0.  ,  1.  ]], dtype=float32)
     """
 
-    def __init__(self, *, categorical_features: Any = "from_dtype", dtype: DTypeLike = np.float32) -> None:
+    def __init__(
+        self, *, categorical_features: Any = "from_dtype", numbers: str = "robust", dtype: DTypeLike = np.float32
+    ) -> None:
         self.categorical_features = categorical_features
+        self.numbers = numbers
         self.dtype = dtype
 
     def fit(self, X: Any, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -164,7 +178,7 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.numbers == "robust"
         tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = []
         return tags
@@ -172,7 +186,8 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
     def _fit(self, X: Any, sample_weight: ArrayLike | None, *, encode: bool) -> Any:
         table = read_table(X)
         validate_data(self, X if isinstance(table, Columns) else table, reset=True, skip_check_array=True)
-        rows, weights = _counted(sample_weight, table)
+        self._check_numbers(table)
+        rows, weights = counted_rows(sample_weight, table.shape[0], keep=self.numbers == "quantile_normal")
         categorical = self._categorical(table, rows)
         self.numeric_columns_ = np.flatnonzero(~categorical)
         self.categorical_columns_ = np.flatnonzero(categorical)
@@ -180,6 +195,18 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
             return self._fit_columns(_as_columns(table), rows, weights, encode=encode)
         self._fit_numbers(table, rows, weights)
         return self._encode(table) if encode else None
+
+    def _check_numbers(self, table: Table) -> None:
+        if self.numbers not in STATISTICS:
+            raise ValueError(
+                f"numbers must be one of {', '.join(map(repr, STATISTICS))}. Got {self.numbers!r} instead."
+                f"{suggestion(self.numbers, STATISTICS)}"
+            )
+        if sparse.issparse(table) and self.numbers != "robust":
+            raise ValueError(
+                f"Sparse tables are scaled by their columns' largest absolute values, not by {self.numbers!r}, which "
+                "would make every zero another number. Pass a dense table, or take the default."
+            )
 
     def _categorical(self, table: Table, rows: Mask) -> NDArray[np.bool_]:
         features = self.categorical_features
@@ -199,11 +226,16 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
         if sparse.issparse(table):
             largest, marked = fit_max_abs(table if rows is None else table[rows])
             statistics = [Statistics(0.0, 1 / one, mark) for one, mark in zip(largest, marked, strict=True)]
-        else:
+        elif self.numbers == "robust":
             statistics = table_statistics(table, rows, weights)
+        else:
+            learn = STATISTICS[self.numbers]
+            statistics = [learn(column if rows is None else column[rows], weights) for column in table.T]
         missing = [one.missing for one in statistics]
         self._untyped = [False] * len(missing)
-        self._encoding = Encoding(missing, [], self.dtype, clip=not sparse.issparse(table))
+        self._encoding = Encoding(
+            missing, [], self.dtype, numbers="max_abs" if sparse.issparse(table) else self.numbers
+        )
         self._keep(statistics)
 
     def _fit_columns(
@@ -222,13 +254,13 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
         missing = [column.has_missing(rows) for column in numeric]
         self._untyped = [column.untyped for column in numeric]
         looked_at = isinstance(self.categorical_features, str)
-        self._encoding = Encoding(missing, levels, self.dtype, clip=True)
+        self._encoding = Encoding(missing, levels, self.dtype, numbers=self.numbers)
         out = self._encoding.empty(table.n_rows) if encode else None
         statistics = []
         for place, column in enumerate(numeric):
             with naming(table.names[places[place]]):
                 numbers = column.numbers(strict=not (looked_at and column.untyped))
-                statistics.append(robust_statistics(numbers[counted], weights))
+                statistics.append(STATISTICS[self.numbers](numbers[counted], weights))
                 self._encoding.learn(place, statistics[-1])
                 if out is not None:
                     self._encoding.write_numbers(numbers, place, out)
@@ -248,7 +280,7 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
 
     def _encode(self, table: Any) -> NDArray[Any] | sparse.csr_array:
         if sparse.issparse(table):
-            if not self._encoding.clip:
+            if self._encoding.numbers == "max_abs":
                 return self._encoding.sparse(table)
             table = table.toarray()
         if not isinstance(table, Columns) and not len(self.categorical_columns_):
@@ -266,16 +298,6 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
         for column, levels in zip(self.categorical_columns_.tolist(), self._encoding.levels, strict=True):
             with naming(table.names[column]):
                 yield levels.positions(*table.columns[column].levels())
-
-
-def _counted(sample_weight: ArrayLike | None, table: Table) -> tuple[Mask, NDArray[np.float64] | None]:
-    """The rows that count, None for all, and their weights, None if they are equal."""
-    weights = check_weights(sample_weight, range(table.shape[0]))
-    if weights is None:
-        return None, None
-    rows = None if weights.all() else weights > 0
-    weights = weights if rows is None else weights[rows]
-    return rows, None if (weights == weights[0]).all() else weights
 
 
 def _as_columns(table: NDArray[Any] | Columns) -> Columns:

@@ -9,7 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from .._compat import _check_sample_weight
 
-__all__ = ["check_weights"]
+__all__ = ["check_weights", "counted_rows"]
 
 
 def check_weights(
@@ -63,6 +63,34 @@ def check_weights(
         if not weights.any():
             raise ValueError("class_weight leaves no row with a sample_weight above zero.")
     return np.asarray(weights)
+
+
+def counted_rows(
+    sample_weight: ArrayLike | None, n_rows: int, *, keep: bool
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.float64] | None]:
+    """The rows that count, None for all, and their weights, None if they are equal.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_rows,) or None
+    n_rows : int
+    keep : bool
+        Whether equal weights are told from none where they are whole numbers above 1: every row several times.
+
+    Examples
+    --------
+    >>> counted_rows([2, 0, 2], 3, keep=False)
+    (array([ True, False,  True]), None)
+    >>> counted_rows([2, 2], 2, keep=True)
+    (None, array([2., 2.]))
+    """
+    weights = check_weights(sample_weight, range(n_rows))
+    if weights is None:
+        return None, None
+    rows = None if weights.all() else weights > 0
+    weights = weights if rows is None else weights[rows]
+    several = keep and weights[0] > 1 and weights[0] == np.rint(weights[0])
+    return rows, None if (weights == weights[0]).all() and not several else weights
 
 
 def _by_label(class_weight: Any, y: NDArray[Any]) -> list[tuple[NDArray[Any], Any]]:

@@ -11,6 +11,9 @@ from sknnopt._layout import Layout
 class LayerRates:
     """Scales what each step changes, layer by layer; a layer of factor 0 is frozen.
 
+    A factor below 1 takes back a part of all that a step has done. One above 1 lengthens what the optimizer has done,
+    before weights are thresholded or projected: lengthened afterwards, a step would leave the set it was projected on.
+
     Parameters
     ----------
     layout : Layout
@@ -28,16 +31,18 @@ class LayerRates:
         for row, member in zip(scale, factors, strict=True):
             for name, block in layout.blocks.items():
                 row[block.offset : block.offset + block.size] = member.get(name, 1.0)
-        self._set(scale, (scale != 0).to(scale.dtype), [parameters, *averages])
+        longer = scale.clamp(min=1.0) if bool((scale > 1).any()) else None
+        self._set(scale.clamp_(max=1.0), longer, (scale != 0).to(scale.dtype), [parameters, *averages])
 
-    def _set(self, scale: Tensor, trained: Tensor, watched: list[Tensor]) -> None:
-        self._scale, self._trained, self._watched = scale, trained, watched
+    def _set(self, scale: Tensor, longer: Tensor | None, trained: Tensor, watched: list[Tensor]) -> None:
+        self._scale, self._longer, self._trained, self._watched = scale, longer, trained, watched
         self._before = [torch.empty_like(tensor) for tensor in watched]
 
     def narrow(self, members: int) -> "LayerRates":
         """Return those of the first members."""
         part = object.__new__(LayerRates)
-        part._set(self._scale[:members], self._trained[:members], [x[:members] for x in self._watched])
+        longer = None if self._longer is None else self._longer[:members]
+        part._set(self._scale[:members], longer, self._trained[:members], [x[:members] for x in self._watched])
         return part
 
     def mask(self, gradients: Tensor) -> None:
@@ -49,7 +54,12 @@ class LayerRates:
         for before, now in zip(self._before, self._watched, strict=True):
             before.copy_(now)
 
+    def lengthen(self) -> None:
+        """Go on in the step's direction where the factor is above 1."""
+        if self._longer is not None:
+            torch.lerp(self._before[0], self._watched[0], self._longer, out=self._watched[0])
+
     def scale(self) -> None:
-        """Take back a part of the step, all of it where the factor is 0."""
+        """Take back a part of the step, all of it where the factor is 0; none where it is 1 or more."""
         for before, now in zip(self._before, self._watched, strict=True):
             torch.lerp(before, now, self._scale, out=now)

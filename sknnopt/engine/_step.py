@@ -165,6 +165,8 @@ class Step:
         self._optimize(hyper)
         if not self._keeps_zeros:
             self._gradients.zero_()  # the padding between blocks must stay zero
+        if self._layers is not None:
+            self._layers.lengthen()
         if not self._averages_itself:
             self.constrain(self._parameters, hyper)
         if self._layers is not None:

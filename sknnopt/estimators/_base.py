@@ -215,9 +215,9 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.preprocessing == "auto"
-        tags.input_tags.sparse = True
-        tags.input_tags.string = tags.input_tags.categorical = self.preprocessing == "auto"
+        encodes = self.preprocessing is not None
+        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = encodes
+        tags.input_tags.sparse = self.preprocessing in ("auto", "robust", None)
         tags.non_deterministic = False
         return tags
 

@@ -29,7 +29,8 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         ``Scheduled(0.3, "linear")`` changes it over training.
     initializer : str, Initializer or callable, default="auto"
         See :mod:`sknnopt.initializers`. "auto" is "kaiming_uniform", and for a module of the user's what it was
-        built with. "lsuv" and "data_dependent" look at training rows; their `base` is swept as ``initializer__base``.
+        built with. "lsuv", "data_dependent" and "hull_bias" look at training rows; their `base` is swept as
+        ``initializer__base``.
     optimizer : str, Optimizer or callable, default="adamw"
         See :mod:`sknnopt.optimizers`. Any class of :mod:`torch.optim` will do, or one with arguments,
         ``TorchOptimizer(torch.optim.SGD, momentum=0.9)``.
@@ -63,8 +64,10 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Layers that do not learn: the first so many, or names of layers or parameters as in `module_` ("dense_0",
         "dense_*", "norm_0.weight"). Frozen normalisation works by the statistics it has, which stay.
     layer_rates : mapping, float or None, default=None
-        Factors of the learning rate: by such names (``{"dense_*": 0.1}``; of several the last that fits counts), or
-        one number d in (0, 1], by which the layer i below the last learns at d ** i times the rate.
+        Factors of the learning rate: by such names (``{"dense_0": 6, "*.bias": 0.1}``; of several the last that fits
+        counts), or one number d > 0, by which the layer i below the last learns at d ** i times the rate. A factor
+        above 1 lengthens the step itself, weight decay included; limits and thresholds of `regularization` then hold
+        as they do for factor 1.
     loss : str, Loss or callable, default="auto"
         See :mod:`sknnopt.losses`. "auto" is {loss}.
     regularization : str, Regularizer, callable or None, default=None
@@ -89,9 +92,11 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Initialisations to train each network from, in lockstep. The one of the best score on the withheld rows is
         kept, or of the least training loss where none are withheld. `partial_fit`, and a warm start, train the one
         there is. Callbacks are called for every start.
-    preprocessing : "auto" or None, default="auto"
+    preprocessing : {"auto", "robust", "quantile_normal", "standard"} or None, default="auto"
         "auto" encodes a raw table: numbers are robustly scaled, categories one-hot encoded, missing values filled in;
-        see :class:`~sknnopt.data.TableEncoder`. None takes finite numbers as they are.
+        see :class:`~sknnopt.data.TableEncoder`. "robust" is the same; "quantile_normal" maps numbers by their ranks to
+        a normal variable and "standard" gives them mean 0 and variance 1, both for dense tables alone. None takes
+        finite numbers as they are.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns are categories, as in :class:`~sklearn.ensemble.HistGradientBoostingClassifier`.
     {class_weight}device : str, torch.device or list of them, default="auto"

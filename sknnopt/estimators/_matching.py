@@ -1,6 +1,6 @@
 """What one fitted estimator's inputs and outputs mean to another: columns, categories, classes, units."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -9,11 +9,17 @@ from scipy import sparse
 
 from sknnopt.data.categorical import Levels
 from sknnopt.data.numeric import CLIP
+from sknnopt.data.quantiles import NormalScores, Quantiles, from_normal
 
 ROWS = 10_000
 """Most rows by which the encodings of a number are compared."""
 
+ROUNDING = 1e-6
+"""Share of a column's range within which a number that was decoded is taken for one of its quantiles."""
+
 _CELLS = 1 << 22
+
+_BENDS = {"robust": "clip", "quantile_normal": "quantiles"}
 
 Floats = NDArray[np.float64]
 
@@ -28,11 +34,12 @@ class Inputs(NamedTuple):
     levels : dict
         The first encoded column of each categorical one, and its levels.
     center, factor : ndarray of shape (n_numeric,)
-        A number is encoded as ``factor * (number - center)``.
+        A number is encoded as ``factor * (number - center)``, or as what `bend` makes of that.
     constant : ndarray of shape (n_numeric,)
         The number that a column of factor 0 was full of.
-    clip : bool
-        Whether the encoding is bent smoothly to within plus and minus 3.
+    bend : {"clip", "quantiles"} or None
+        Smoothly to within plus and minus 3, or by the quantiles of the column, or not.
+    quantiles : sequence of Quantiles or None of length n_numeric
     width : int
     """
 
@@ -42,7 +49,8 @@ class Inputs(NamedTuple):
     center: Floats
     factor: Floats
     constant: Floats
-    clip: bool
+    bend: str | None
+    quantiles: Sequence[Quantiles | None]
     width: int
 
     @classmethod
@@ -51,7 +59,7 @@ class Inputs(NamedTuple):
         encoder, n = estimator.preprocessor_, len(keys)
         if encoder is None:
             numbers = {key: place for place, key in enumerate(keys)}
-            return cls(numbers, {}, {}, np.zeros(n), np.ones(n), np.zeros(n), False, n)
+            return cls(numbers, {}, {}, np.zeros(n), np.ones(n), np.zeros(n), None, [None] * n, n)
         encoding = encoder.encoding
         numeric = {keys[column]: place for place, column in enumerate(encoder.numeric_columns_.tolist())}
         marked = encoder.indicator_columns_.tolist()
@@ -60,7 +68,8 @@ class Inputs(NamedTuple):
             numeric,
             {keys[column]: len(numeric) + place for place, column in enumerate(marked)},
             dict(zip(categorical, zip(encoding.starts, encoding.levels, strict=True), strict=True)),
-            encoding.center, encoding.factor, encoder.center_, encoding.clip, encoding.width,
+            encoding.center, encoding.factor, encoder.center_, _BENDS.get(encoding.numbers), encoding.quantiles,
+            encoding.width,
         )  # fmt: skip
 
     def labels(self) -> list[tuple[Any, ...]]:
@@ -88,8 +97,8 @@ def input_map(before: Inputs, now: Inputs, table: Any, rows: NDArray[np.int64]) 
     """Return what makes the old encoding of the new one: old = new @ map.T + shift, as near as may be.
 
     A first layer of weights W and bias b becomes W @ map and b + W @ shift. Encoded columns that were unknown have
-    zeros in the map. Numbers that are scaled otherwise, where the smooth clip makes that a curve, are fitted by least
-    squares on the new rows; everything else is exact.
+    zeros in the map. Numbers that are encoded otherwise, where the smooth clip or quantiles make that a curve, are
+    fitted by least squares on the new rows; everything else is exact.
 
     Parameters
     ----------
@@ -145,15 +154,18 @@ def _lines(
         ratio = np.where(constant, 0.0, before.factor[old] / now.factor[new])
         center = np.where(constant, now.constant[new], now.center[new])
         step = before.factor[old] * (center - before.center[old])
-    same = (ratio == 1) & (step == 0) & (before.clip == now.clip)
-    straight = ~constant if not (before.clip or now.clip) else np.zeros(len(keys), dtype=bool)
+    same = (ratio == 1) & (step == 0) & (before.bend == now.bend)
+    same &= np.array([before.quantiles[i] == now.quantiles[k] for i, k in zip(old, new, strict=True)], dtype=bool)
+    straight = np.zeros(len(keys), dtype=bool) if before.bend or now.bend else ~constant
     slope[straight], offset[straight] = ratio[straight], step[straight]
     curved = np.flatnonzero(~same & ~straight)
     if len(curved):
         columns = [new[place] for place in curved]
         marks = [now.marks.get(keys[place], -1) for place in curved]
         values, present = _values(table, rows, columns, marks)
-        target = _encoded(values, ratio[curved], step[curved], now.clip, before.clip)
+        with np.errstate(over="ignore", invalid="ignore"):
+            target = _unbent(values, now, columns) * ratio[curved] + step[curved]
+        target = _bent(target, before, [old[place] for place in curved])
         slope[curved], offset[curved] = _least_squares(values, target, present)
     return slope, offset
 
@@ -177,14 +189,35 @@ def _values(
     return take(columns), present
 
 
-def _encoded(values: Floats, ratio: Floats, step: Floats, clipped: bool, clip: bool) -> Floats:
-    """Return what the old encoding makes of numbers given in the new one."""
-    if clipped:
+def _unbent(values: Floats, inputs: Inputs, columns: list[int]) -> Floats:
+    """Return scaled numbers of some columns, given their encoding."""
+    if inputs.bend == "clip":
         bent = np.clip(values / CLIP, -1 + 1e-7, 1 - 1e-7)
-        values = CLIP * bent / np.sqrt(1 - bent**2)
-    with np.errstate(over="ignore", invalid="ignore"):
-        out = np.clip(np.nan_to_num(values * ratio + step), -1e100, 1e100)
-    return out / np.sqrt(1 + (out / CLIP) ** 2) if clip else out
+        return CLIP * bent / np.sqrt(1 - bent**2)
+    if inputs.bend == "quantiles":
+        pairs = zip(values.T, (inputs.quantiles[column] for column in columns), strict=True)
+        return np.column_stack([one if own is None else from_normal(one, own) for one, own in pairs])
+    return values
+
+
+def _bent(values: Floats, inputs: Inputs, columns: list[int]) -> Floats:
+    """Return the encoding of scaled numbers of some columns."""
+    values = np.clip(np.nan_to_num(values), -1e100, 1e100)
+    if inputs.bend == "clip":
+        return values / np.sqrt(1 + (values / CLIP) ** 2)
+    if inputs.bend == "quantiles":
+        own = [one for column in columns if (one := inputs.quantiles[column]) is not None]
+        values = np.column_stack([_on_quantiles(one, each.values) for one, each in zip(values.T, own, strict=True)])
+        NormalScores(own).write(values, values)
+    return values
+
+
+def _on_quantiles(values: Floats, quantiles: Floats) -> Floats:
+    """Return values, those that rounding has moved off a quantile, which rows may share, moved back on it."""
+    above = np.clip(quantiles.searchsorted(values), 1, max(1, len(quantiles) - 1))
+    pair = quantiles[above - 1], quantiles[np.minimum(above, len(quantiles) - 1)]
+    nearest = np.where(values - pair[0] < pair[1] - values, *pair)
+    return np.where(np.abs(values - nearest) <= ROUNDING * (quantiles[-1] - quantiles[0]), nearest, values)
 
 
 def _least_squares(x: Floats, y: Floats, present: NDArray[np.bool_]) -> tuple[Floats, Floats]:

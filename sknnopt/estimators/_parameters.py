@@ -10,6 +10,7 @@ from torch import nn
 from sknnopt import activations, averaging, embeddings, initializers, losses, optimizers, regularization, schedules
 from sknnopt._choices import Choice, resolve, suggestion
 from sknnopt._compat import HasMethods, Interval, InvalidParameterError, StrOptions
+from sknnopt.data.encoding import STATISTICS
 from sknnopt.engine import Techniques
 from sknnopt.estimators._batch_size import auto_batch_size
 from sknnopt.estimators._layer_choice import resolve_layer_rates
@@ -46,7 +47,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "weight_averaging": [str, averaging.Averaging, callable, None],
     "initial_weights": [HasMethods(["fit", "predict"]), nn.Module, Mapping, None],
     "frozen_layers": [Interval(Integral, 0, None, closed="left"), str, list, tuple, None],
-    "layer_rates": [Interval(Real, 0, 1, closed="right"), Mapping, None],
+    "layer_rates": [Interval(Real, 0, None, closed="neither"), Mapping, None],
     "loss": [str, losses.Loss, callable],
     "regularization": [str, regularization.Regularizer, callable, None],
     "mixup": [Interval(Real, 0, None, closed="left")],
@@ -57,7 +58,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "tol": [Interval(Real, 0, None, closed="left")],
     "n_members": [_count],
     "n_restarts": [_count],
-    "preprocessing": [StrOptions({"auto"}), None],
+    "preprocessing": [StrOptions({"auto", *STATISTICS}), None],
     "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     "device": [str, torch.device, list, tuple],
     "precision": [StrOptions({"float32", "float64", "bf16"})],

@@ -81,8 +81,11 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         target = self._encode_target(y, codes, weight, rows, fit=reset)
         if reset:
             self.preprocessor_ = None
-            if self.preprocessing == "auto":
-                self.preprocessor_ = TableEncoder(categorical_features=self.categorical_features, dtype=numpy_dtype)
+            if self.preprocessing is not None:
+                numbers = "robust" if self.preprocessing == "auto" else self.preprocessing
+                self.preprocessor_ = TableEncoder(
+                    categorical_features=self.categorical_features, numbers=numbers, dtype=numpy_dtype
+                )
         inputs = encode(
             self.preprocessor_, X, numpy_dtype, estimator=self, fit=reset, allow_nd=self._takes_nd(),
             fit_weight=_on_rows(weight, rows, X),

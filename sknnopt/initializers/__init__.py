@@ -14,6 +14,7 @@ from .._choices import resolve
 from ._adapted import LSUV, DataDependent, ZeroOutput
 from ._base import FunctionInitializer, Initializer
 from ._fixed import Constant, Normal, TruncatedNormal, Uniform, Zeros
+from ._hull import HullBias
 from ._patterned import Identity, Sparse
 from ._scaled import (
     NTK,
@@ -33,6 +34,7 @@ __all__ = [
     "Constant",
     "DataDependent",
     "FunctionInitializer",
+    "HullBias",
     "Identity",
     "Initializer",
     "KaimingNormal",
@@ -74,6 +76,7 @@ REGISTRY: dict[str, Callable[[], Initializer]] = {
     "sparse": Sparse,
     "lsuv": LSUV,
     "data_dependent": DataDependent,
+    "hull_bias": HullBias,
     "zero_output": ZeroOutput,
 }
 

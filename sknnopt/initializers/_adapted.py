@@ -13,17 +13,17 @@ from .._choices import resolve
 from .._compat import Interval
 from ._base import FunctionInitializer, Initializer
 
-__all__ = ["LSUV", "DataDependent", "ZeroOutput"]
+__all__ = ["COUNT", "LSUV", "Adapted", "Base", "DataDependent", "ZeroOutput", "own", "send_through", "units_of"]
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Layers that are adapted."""
 
-_COUNT = Interval(Integral, 1, None, closed="left")
+COUNT = Interval(Integral, 1, None, closed="left")
 
 Base = str | Initializer | Callable[..., Any]
 
 
-class _Adapted(Initializer):
+class Adapted(Initializer):
     """Draws by `base`; a subclass adapts."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"base": [str, Initializer, callable]}
@@ -48,9 +48,9 @@ class _Adapted(Initializer):
         base = self._resolved()
         if base.adapts:
             base.adapt(module, rows[: base.n_rows], generator)
-        self._adapt(module, rows[: self.n_rows])
+        self._adapt(module, rows[: self.n_rows], generator)
 
-    def _adapt(self, module: nn.Module, rows: Tensor) -> None:
+    def _adapt(self, module: nn.Module, rows: Tensor, generator: Generator) -> None:
         raise NotImplementedError
 
     def _resolved(self) -> Initializer:
@@ -59,7 +59,7 @@ class _Adapted(Initializer):
         return resolve(self.base, REGISTRY, parameter="base", base=Initializer, wrap=FunctionInitializer)
 
 
-class LSUV(_Adapted):
+class LSUV(Adapted):
     """Layer-sequential unit variance: `base`, then each layer's weights divided by its outputs' standard deviation.
 
     Layer by layer, as training rows reach them, ``w = w / sqrt(var(w x))`` over all rows and units. As a layer is
@@ -85,27 +85,27 @@ class LSUV(_Adapted):
     1.0
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**_Adapted._parameter_constraints, "n_rows": [_COUNT]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**Adapted._parameter_constraints, "n_rows": [COUNT]}
     search_space = {"base": ["orthogonal", "normal"]}
 
     def __init__(self, *, base: Base = "orthogonal", n_rows: int = 512) -> None:
         self.base = base
         self.n_rows = n_rows
 
-    def _adapt(self, module: nn.Module, rows: Tensor) -> None:
-        _send_through(module, rows, _scale)
+    def _adapt(self, module: nn.Module, rows: Tensor, generator: Generator) -> None:
+        send_through(module, rows, _scale)
 
 
 def _scale(layer: nn.Module, outputs: Callable[[], Tensor]) -> None:
-    weight, bias = _own(layer)
-    values = _units(layer, outputs())
+    weight, bias = own(layer)
+    values = units_of(layer, outputs())
     values = values if bias is None else values - bias.double().unsqueeze(1)
     variance = values.var(unbiased=False)
     if _varies(variance, values.square().mean(), weight.dtype):
         weight.div_(variance.sqrt().to(weight.dtype))
 
 
-class DataDependent(_Adapted):
+class DataDependent(Adapted):
     """Data-dependent: `base`, then each unit's weights and bias such that it has mean 0 and variance 1.
 
     Layer by layer, as training rows reach them, unit i with outputs ``t_i`` becomes ``(t_i - mean(t_i)) / std(t_i)``.
@@ -132,20 +132,20 @@ class DataDependent(_Adapted):
     tensor([1., 1.])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**_Adapted._parameter_constraints, "n_rows": [_COUNT]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**Adapted._parameter_constraints, "n_rows": [COUNT]}
     search_space = {"base": ["normal", "orthogonal"]}
 
     def __init__(self, *, base: Base = "normal", n_rows: int = 512) -> None:
         self.base = base
         self.n_rows = n_rows
 
-    def _adapt(self, module: nn.Module, rows: Tensor) -> None:
-        _send_through(module, rows, _standardize)
+    def _adapt(self, module: nn.Module, rows: Tensor, generator: Generator) -> None:
+        send_through(module, rows, _standardize)
 
 
 def _standardize(layer: nn.Module, outputs: Callable[[], Tensor]) -> None:
-    weight, bias = _own(layer)
-    values = _units(layer, outputs())
+    weight, bias = own(layer)
+    values = units_of(layer, outputs())
     variance, mean = torch.var_mean(values, 1, unbiased=False)
     varies = _varies(variance, values.square().mean(1), weight.dtype)
     scale = torch.where(varies, variance, torch.ones_like(variance)).rsqrt()
@@ -154,7 +154,7 @@ def _standardize(layer: nn.Module, outputs: Callable[[], Tensor]) -> None:
         bias.copy_((bias - torch.where(varies, mean, torch.zeros_like(mean))) * scale)
 
 
-class ZeroOutput(_Adapted):
+class ZeroOutput(Adapted):
     """`base`, but that the output layer starts at zero, weights and bias.
 
     The first prediction is then the mean of the target, or equal probabilities for all classes, and the first steps
@@ -186,8 +186,8 @@ class ZeroOutput(_Adapted):
     def n_rows(self) -> int:  # type: ignore[override]
         return max(1, self._resolved().n_rows)
 
-    def _adapt(self, module: nn.Module, rows: Tensor) -> None:
-        reached = _send_through(module, rows, lambda layer, outputs: None)
+    def _adapt(self, module: nn.Module, rows: Tensor, generator: Generator) -> None:
+        reached = send_through(module, rows, lambda layer, outputs: None)
         if not reached or not _is_free(reached[-1]):
             raise ValueError(
                 "initializer=ZeroOutput(...) found no output layer: the last linear layer of the network must have "
@@ -202,7 +202,7 @@ Visit = Callable[[nn.Module, Callable[[], Tensor]], None]
 
 
 @torch.no_grad()
-def _send_through(module: nn.Module, rows: Tensor, visit: Visit) -> list[nn.Module]:
+def send_through(module: nn.Module, rows: Tensor, visit: Visit) -> list[nn.Module]:
     """Send rows through a network and return its layers in the order in which they are reached.
 
     Each that is trained is visited when it is first reached, with what gives its outputs as it now is; on the way go
@@ -236,13 +236,13 @@ def _is_free(layer: nn.Module) -> bool:
     return weight is not None and weight.requires_grad
 
 
-def _own(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
+def own(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
     """Return a layer's weight and bias."""
     own = dict(layer.named_parameters(recurse=False))
     return own["weight"], own.get("bias")
 
 
-def _units(layer: nn.Module, outputs: Tensor) -> Tensor:
+def units_of(layer: nn.Module, outputs: Tensor) -> Tensor:
     """Return each unit's outputs, or each channel's, float64 of shape (units, n)."""
     return outputs.movedim(-1 if isinstance(layer, nn.Linear) else 1, 0).flatten(1).double()
 

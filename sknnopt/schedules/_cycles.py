@@ -11,7 +11,7 @@ from .._choices import Range
 from .._compat import Interval, InvalidParameterError, StrOptions
 from ._base import FRACTION, SHARE, Schedule, passed
 
-__all__ = ["CosineRestarts", "Cyclic", "OneCycle", "WarmupStableDecay"]
+__all__ = ["CosLog", "CosineRestarts", "Cyclic", "OneCycle", "WarmupStableDecay"]
 
 _INSIDE = Interval(Real, 0, 1, closed="neither")
 _ONE_OR_MORE = Interval(Real, 1, None, closed="left")
@@ -65,6 +65,40 @@ class CosineRestarts(Schedule):
         cycle = np.sum([passed(progress, edge) for edge in edges[1:-1]], axis=0, dtype=np.int64, initial=0)
         start, end = edges[cycle], edges[cycle + 1]
         return _anneal(1.0, self.end_factor, np.clip((progress - start) / (end - start), 0.0, 1.0))
+
+
+class CosLog(Schedule):
+    """Cosines that grow longer, ``f(p) = (1 - cos(2 pi log2(1 + (2^n_cycles - 1) p))) / 2``.
+
+    Each of the `n_cycles` cycles rises from 0 to 1 and falls back to 0, and is twice as long as the one before; so the
+    learning rate comes down, and up again, on every scale of time. The first step of all has factor 0, and a warm-up
+    before it, which rises to the schedule's first factor, stays there.
+
+    Parameters
+    ----------
+    n_cycles : int, default=4
+        In [1, inf).
+
+    References
+    ----------
+    Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
+    2024, section 3, "coslog4".
+
+    Examples
+    --------
+    >>> CosLog(n_cycles=2)(np.array([0.0, 1 / 3, 1.0])), CosLog()(np.array([7 / 15])).round(9)
+    (array([0., 0., 0.]), array([0.]))
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_cycles": [Interval(Integral, 1, None, closed="left")]}
+    search_space = {"n_cycles": [2, 3, 4, 5]}
+
+    def __init__(self, *, n_cycles: int = 4) -> None:
+        self.n_cycles = n_cycles
+
+    def __call__(self, progress: np.ndarray) -> np.ndarray:
+        cycle = np.log2(1 + (2.0**self.n_cycles - 1) * progress)
+        return _anneal(0.0, 1.0, 2 * cycle)
 
 
 class OneCycle(Schedule):

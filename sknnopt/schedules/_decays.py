@@ -16,6 +16,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "Exponential",
+    "FlatCosine",
     "InverseSqrt",
     "Linear",
     "MultiStep",
@@ -233,6 +234,36 @@ class Cosine(Schedule):
 
     def __call__(self, progress: np.ndarray) -> np.ndarray:
         return self.end_factor + (1 - self.end_factor) * (1 + np.cos(np.pi * progress)) / 2
+
+
+class FlatCosine(Schedule):
+    """Constant, then half a cosine: ``f(p) = (1 + cos(pi max(p - flat, 0) / (1 - flat))) / 2``.
+
+    Parameters
+    ----------
+    flat : float, default=0.5
+        Fraction of training at the base value, in [0, 1).
+
+    References
+    ----------
+    Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
+    2024, section 3, "flat_cos", which dropout and weight decay follow there.
+
+    Examples
+    --------
+    >>> FlatCosine()(np.array([0.0, 0.5, 0.75, 1.0]))
+    array([1. , 1. , 0.5, 0. ])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"flat": [Interval(Real, 0, 1, closed="left")]}
+    search_space = {"flat": Range(0.2, 0.8)}
+
+    def __init__(self, *, flat: float = 0.5) -> None:
+        self.flat = flat
+
+    def __call__(self, progress: np.ndarray) -> np.ndarray:
+        share = np.maximum(progress - self.flat, 0.0) / (1 - self.flat)
+        return (1 + np.cos(np.pi * share)) / 2
 
 
 class InverseSqrt(Schedule):

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from .._choices import resolve
 from ._base import FunctionSchedule, Schedule
-from ._cycles import CosineRestarts, Cyclic, OneCycle, WarmupStableDecay
-from ._decays import Constant, Cosine, Exponential, InverseSqrt, Linear, MultiStep, Polynomial, Step
+from ._cycles import CosineRestarts, CosLog, Cyclic, OneCycle, WarmupStableDecay
+from ._decays import Constant, Cosine, Exponential, FlatCosine, InverseSqrt, Linear, MultiStep, Polynomial, Step
 from ._plateau import Plateau
 
 __all__ = ["REGISTRY", "get", "names"]
@@ -20,7 +20,9 @@ REGISTRY: dict[str, Callable[[], Schedule]] = {
     "polynomial": Polynomial,
     "linear": Linear,
     "cosine": Cosine,
+    "flat_cosine": FlatCosine,
     "cosine_restarts": CosineRestarts,
+    "coslog4": CosLog,
     "one_cycle": OneCycle,
     "cyclic": Cyclic,
     "inverse_sqrt": InverseSqrt,
