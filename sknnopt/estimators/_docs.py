@@ -78,13 +78,16 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     scoring : "loss", str or callable, default="loss"
         What the withheld rows are judged by: the loss, a scorer's name, or ``scorer(estimator, X, y)``.
     validation_fraction : float, default=0.1
-        Fraction of the rows to withhold, stratified by class where possible.
+        Fraction of the rows to withhold, stratified by class where possible. Each of several members withholds another
+        of round(1 / `validation_fraction`) folds, at least 2, so that every row trains a member; encoders and the
+        target's scale learn from all rows.
     n_iter_no_change : int, default=10
         Epochs without improvement by `tol` after which training stops.
     tol : float, default=1e-4
         Least improvement of the score.
     n_members : int, default=1
-        Networks to train in lockstep from different seeds; their predictions are averaged.
+        Networks to train in lockstep from different seeds, on different rows where some are withheld; their predictions
+        are averaged.
     n_restarts : int, default=1
         Initialisations to train each network from, in lockstep. The one of the best score on the withheld rows is
         kept, or of the least training loss where none are withheld. `partial_fit`, and a warm start, train the one
@@ -142,7 +145,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     n_parameters_ : int
         Trained parameters, of all members.
     n_validation_samples_ : int
-        Rows that were withheld.
+        Rows that were withheld; of several members, from each (the most where folds differ by a row).
     preprocessor_ : TableEncoder or None
         What encodes rows for `module_` and `net_`.
     module_ : torch.nn.Module
