@@ -44,7 +44,7 @@ from sknnopt.estimators._range_test import AutoRateMixin
 from sknnopt.estimators._restarts import best_restarts, restart_seeds
 from sknnopt.estimators._scoring import epoch_scorer
 from sknnopt.estimators._transfer import starting_points
-from sknnopt.nn import CustomNetwork, Network, predict_scores
+from sknnopt.nn import CustomNetwork, Network, predict_scores, set_temperature
 
 
 class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
@@ -188,7 +188,9 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         scores = self.loss_.n_scores(self.target_.n_outputs_)
         ours, sizes = isinstance(self.network, str), (prepared.inputs.shape[1], scores)
         if again and not ours:
-            return CustomNetwork(copy.deepcopy(members(self.module_)[k]), scores)
+            module = copy.deepcopy(members(self.module_)[k])
+            set_temperature(module, 1.0)
+            return CustomNetwork(module, scores)
         if ours:
             return resolve_network(self._shallow(), *sizes)
         with forked_torch_random(int(seed.generate_state(1)[0])), torch.inference_mode(False):

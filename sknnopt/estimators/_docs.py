@@ -85,7 +85,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Epochs without improvement by `tol` after which training stops.
     tol : float, default=1e-4
         Least improvement of the score.
-    n_members : int, default=1
+    {calibration}n_members : int, default=1
         Networks to train in lockstep from different seeds, on different rows where some are withheld; their predictions
         are averaged.
     n_restarts : int, default=1
@@ -115,7 +115,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
 
     Attributes
     ----------
-    {classes}n_features_in_, feature_names_in_
+    {classes}{temperature}n_features_in_, feature_names_in_
         As in scikit-learn.
     n_outputs_ : int
         Outputs of the network{outputs}.
@@ -155,11 +155,19 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         probabilities of encoded classes or scaled targets (`target_`) out."""
 
 _CLASSIFIER = {
-    "loss": 'cross entropy; with "hinge" and "focal" probabilities are not calibrated',
+    "loss": 'cross entropy; with "hinge" and "focal" probabilities are as good as `calibration` makes them',
     "activation": "silu",
     "dropout": "0.2",
     "smoothing": """label_smoothing : float or "auto", default="auto"
         Share in [0, 1) of each target that is spread over all classes. "auto" is 0.05 where the loss takes it.
+    """,
+    "calibration": """calibration : {"temperature"} or None, default="temperature"
+        "temperature" divides the scores by one number, fitted to the rows that were withheld for early stopping (or
+        given as `X_val`): probabilities become less or more sure, while the predicted classes stay. Where none are
+        withheld nothing is divided; see ``docs/estimators.md``.
+    """,
+    "temperature": """temperature_ : float
+        What scores are divided by, in `module_` too; 1 without calibration. Records and scores of epochs are without.
     """,
     "class_weight": """class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes, as in scikit-learn.
@@ -176,6 +184,8 @@ _REGRESSOR = {
     "activation": "relu",
     "dropout": "0.1",
     "smoothing": "",
+    "calibration": "",
+    "temperature": "",
     "class_weight": "",
     "classes": "",
     "outputs": ": targets, of a loss of several quantiles one for each target and quantile",
