@@ -127,7 +127,8 @@ def structure(**settings: Any) -> Hashable:
     """What a member with these techniques must share with the others of its cohort."""
     rows, rates = Table(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)), settings.pop("layer_rates", None)
     judged = Validation(rows, np.arange(2), None, True, 10, 0.0) if settings.pop("early_stopping", False) else None
-    settings.pop("n_members", None)
+    for after_training in ("n_members", "calibration"):
+        settings.pop(after_training, None)
     drops = (settings.pop("dropout", 0.0),)
     network = MLP(
         3, (4,), 2, settings.pop("activation", activations.ReLU()), settings.pop("normalization", None), drops

@@ -111,6 +111,12 @@ OTHERS: dict[str, tuple[str, str, list[Any], str]] = {
         [False, True],
         "test_engine.py::test_early_stopping_restores_the_best_epoch",
     ),
+    "calibration": (
+        "Scores are divided by a temperature under which withheld rows are as probable as can be.",
+        'Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017',
+        [None, "temperature"],
+        "test_calibration.py::test_the_temperature_of_over_confident_scores_is_found",
+    ),
     "n_members": (
         "Several networks, trained in lockstep, whose predictions are averaged.",
         f'Lakshminarayanan, Pritzel and Blundell, "{ENSEMBLES}", 2017',

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sknnopt import NNClassifier, NNRegressor, lockstep, optimizers
 from sknnopt.engine import Result
 from sknnopt.estimators._batch_size import SIZES, auto_batch_size
-from sknnopt.estimators._data import split_rows
+from sknnopt.estimators._folds import split_rows
 from sknnopt.estimators._range_test import COST, FACTORS, FEWEST_ROWS, best_rate, plan_of
 from sknnopt.estimators._restarts import best_restarts
 

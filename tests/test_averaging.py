@@ -10,7 +10,7 @@ from torch import nn
 
 from sknnopt import NNClassifier, averaging
 from sknnopt.averaging import EMA, SWA, Averaging
-from sknnopt.estimators._data import split_rows
+from sknnopt.estimators._folds import split_rows
 
 X, Y = load_breast_cancer(return_X_y=True)
 ONE_STEP_AN_EPOCH = {

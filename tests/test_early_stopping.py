@@ -63,7 +63,8 @@ class TestRestoring:
         names = np.array(["good", "bad"])
         if CLASSIFICATION["labels"] is scoring:
             names = np.array([0, 1])
-        clf = NNClassifier(**OVERFITS, scoring=scoring).fit(X, names[y], X_val=X_val, y_val=names[y_val])
+        clf = NNClassifier(**OVERFITS, scoring=scoring, calibration=None)
+        clf.fit(X, names[y], X_val=X_val, y_val=names[y_val])
         best = max(clf.validation_scores_)
         assert own_score(clf, scoring, X_val, names[y_val]) == pytest.approx(best, rel=1e-5)
         assert clf.validation_scores_[clf.best_epoch_ - 1] == best
@@ -85,13 +86,14 @@ class TestRestoring:
     @pytest.mark.parametrize("normalization", ["batch", "layer"])
     def test_with_running_statistics(self, normalization):
         X, X_val, y, y_val = split(CANCER)
-        clf = NNClassifier(**OVERFITS, normalization=normalization).fit(X, y, X_val=X_val, y_val=y_val)
+        clf = NNClassifier(**OVERFITS, normalization=normalization, calibration=None)
+        clf.fit(X, y, X_val=X_val, y_val=y_val)
         assert clf.best_epoch_ < clf.n_iter_
         assert own_score(clf, "loss", X_val, y_val) == pytest.approx(max(clf.validation_scores_), rel=1e-4)
 
     def test_weights_are_those_of_a_fit_of_that_many_epochs(self):
         X, X_val, y, y_val = split(CANCER)
-        clf = NNClassifier(**OVERFITS).fit(X, y, X_val=X_val, y_val=y_val)
+        clf = NNClassifier(**OVERFITS, calibration=None).fit(X, y, X_val=X_val, y_val=y_val)
         short = NNClassifier(**{**OVERFITS, "max_epochs": clf.best_epoch_}, early_stopping=False).fit(X, y)
         assert clf.best_epoch_ < clf.n_iter_
         assert_array_equal(clf.predict_proba(X_val), short.predict_proba(X_val))

@@ -249,6 +249,14 @@ def tol(fit: Fit) -> None:
     assert fit(tol=0, **settings).n_iter_ == 10
 
 
+def calibration(fit: Fit) -> None:
+    plain, calibrated = (fit(early_stopping=True, calibration=value) for value in (None, "temperature"))
+    assert plain.temperature_ == 1 != calibrated.temperature_ == fit(early_stopping=True).temperature_
+    scores = plain.decision_function(X)
+    assert_allclose(calibrated.decision_function(X) * calibrated.temperature_, scores, atol=1e-5)
+    assert fit(calibration="temperature").temperature_ == 1
+
+
 def n_members(fit: Fit) -> None:
     assert len(fit(n_members=3).module_.members) == 3
     assert fit(n_members=3).n_parameters_ == 3 * fit().n_parameters_

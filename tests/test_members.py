@@ -54,12 +54,14 @@ def test_average_of_the_members_means(loss):
     assert_allclose(reg.predict(X), means.mean(axis=0), rtol=1e-4)
 
 
-@pytest.mark.parametrize("early_stopping", [False, True])
-def test_the_first_is_the_solo_fit_to_the_bit(early_stopping):
+@pytest.mark.parametrize("given", [False, True])
+def test_the_first_is_the_solo_fit_to_the_bit(given):
+    """Where all members have the same rows: none are withheld, or all are judged by those given."""
     X, y = IRIS
-    settings = {**QUICK, "early_stopping": early_stopping, "n_iter_no_change": 2, "max_epochs": 30}
-    solo = NNClassifier(**settings, n_members=1).fit(X, y)
-    several = NNClassifier(**settings, n_members=3).fit(X, y)
+    settings = {**QUICK, "n_iter_no_change": 2, "max_epochs": 30, "early_stopping": given}
+    held_out = {"X_val": X[::5], "y_val": y[::5]} if given else {}
+    solo = NNClassifier(**settings, n_members=1).fit(X, y, **held_out)
+    several = NNClassifier(**settings, n_members=3).fit(X, y, **held_out)
     for name, value in solo.module_.state_dict().items():
         assert_array_equal(several.module_.members[0].state_dict()[name], value, err_msg=name)
     assert several.n_parameters_ == 3 * solo.n_parameters_

@@ -71,6 +71,7 @@ GRIDS = {
     "validation_fraction": [0.1, 0.3],
     "n_iter_no_change": [1, 5],
     "tol": [0.0, 0.1],
+    "calibration": ["temperature", None],
     "n_members": [1, 2],
     "n_restarts": [1, 2],
     "preprocessing": ["auto", "robust", "quantile_normal", "standard", None],

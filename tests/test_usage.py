@@ -94,7 +94,7 @@ class TestScoring:
         X, y = IRIS
         weights = {0: 1, 1: 1, 2: 50}
         plain = NNClassifier(**QUICK).fit(X, y, X_val=X[1::2], y_val=y[1::2])
-        heavy = NNClassifier(class_weight=weights, **QUICK).fit(X, y, X_val=X[1::2], y_val=y[1::2])
+        heavy = NNClassifier(class_weight=weights, calibration=None, **QUICK).fit(X, y, X_val=X[1::2], y_val=y[1::2])
         given = np.array([1, 1, 50])[y[1::2]]
         log_p = heavy.predict_log_proba(X[1::2])[np.arange(75), y[1::2]]
         best = heavy.history_[heavy.best_epoch_ - 1]["valid_loss"]

@@ -34,13 +34,6 @@ class Table:
         """Shape of one encoded row."""
         return tuple(self.inputs.shape[1:])
 
-    def to(self, device: torch.device) -> "Table":
-        """Return the table on a device, itself if it lies there; a sparse matrix stays where it is."""
-        if self.target.device == device:
-            return self
-        inputs = self.inputs.to(device) if isinstance(self.inputs, Tensor) else self.inputs
-        return Table(inputs, self.target.to(device), None if self.weight is None else self.weight.to(device))
-
     def gather(self, index: Tensor, out: Tensor) -> None:
         """Write the rows ``index`` (B,) into ``out`` (B, ...)."""
         if isinstance(self.inputs, Tensor):

@@ -193,18 +193,23 @@ class Result:
 
 
 def place(jobs: Sequence[Job], device: torch.device) -> list[Job]:
-    """Return the jobs with their tables on a device, where jobs that share a table share its copy."""
-    copies: dict[int, Table] = {}
+    """Return the jobs with their tables on a device, where tables that share rows or weights share their copies."""
+    copies: dict[int, Tensor] = {}
 
-    def copy(table: Table) -> Table:
-        if id(table) not in copies:
-            copies[id(table)] = table.to(device)
-        return copies[id(table)]
+    def copy(part: Any) -> Any:
+        if not isinstance(part, Tensor):
+            return part
+        if id(part) not in copies:
+            copies[id(part)] = part.to(device)
+        return copies[id(part)]
+
+    def moved(table: Table) -> Table:
+        return Table(copy(table.inputs), copy(table.target), copy(table.weight))
 
     def placed(job: Job) -> Job:
         validation = job.validation
         if validation is not None:
-            validation = replace(validation, table=copy(validation.table))
-        return replace(job, table=copy(job.table), validation=validation, devices=(device,))
+            validation = replace(validation, table=moved(validation.table))
+        return replace(job, table=moved(job.table), validation=validation, devices=(device,))
 
     return [placed(job) for job in jobs]

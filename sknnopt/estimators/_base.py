@@ -26,6 +26,8 @@ from sknnopt.engine import (
     train,
 )
 from sknnopt.estimators._data import (
+    HeldOut,
+    MemberData,
     Prepared,
     as_two_dimensional,
     check_held_out,
@@ -43,7 +45,7 @@ from sknnopt.estimators._range_test import AutoRateMixin
 from sknnopt.estimators._restarts import best_restarts, restart_seeds
 from sknnopt.estimators._scoring import epoch_scorer
 from sknnopt.estimators._transfer import starting_points
-from sknnopt.nn import CustomNetwork, Network, predict_scores
+from sknnopt.nn import CustomNetwork, Network, predict_scores, set_temperature
 
 
 class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
@@ -51,6 +53,7 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]]
     module_: nn.Module
+    _places: list[int]
 
     def fit(
         self,
@@ -117,27 +120,33 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
 
         With `history` this is ``partial_fit``: schedules go on and the history is added to.
         """
-        count = len(members(self.module_)) if again else self.n_members
+        places = self._places if again else range(self.n_members)
         starts = 1 if again or history is not None else self.n_restarts
-        jobs = self._jobs(prepared, epochs, count, starts, again=again, anew=history is None, keep=keep)
+        jobs = self._jobs(prepared, epochs, places, starts, again=again, anew=history is None, keep=keep)
         jobs = self._with_learning_rate(jobs, again=again)
         results = train(jobs)
         if not again:
             kept, scores = best_restarts(results, starts)
             jobs, results = [jobs[i] for i in kept], [results[i] for i in kept]
-            self.restart_scores_ = scores[0] if count == 1 else scores
+            self.restart_scores_ = scores[0] if len(places) == 1 else scores
         self._warn_of_divergence(results)
         self._keep(jobs, results, keep=keep, history=history or [])
+        self._places = [place for place, result in zip(places, results, strict=True) if result.best_epoch >= 0]
 
     def _jobs(
-        self, prepared: Prepared, epochs: int, count: int, starts: int, *, again: bool, anew: bool, keep: bool
-    ) -> list[Job]:
-        """Return what the engine is to train: `count` members, each from so many starts."""
-        own = np.random.SeedSequence(self._seed).spawn(count)
+        self, prepared: Prepared, epochs: int, places: Sequence[int], starts: int, *, again: bool, anew: bool,
+        keep: bool,
+    ) -> list[Job]:  # fmt: skip
+        """Return what the engine is to train: the members of these places in the ensemble, each from so many starts."""
+        own = np.random.SeedSequence(self._seed).spawn(len(places))
         seeds = [seed for seeds in restart_seeds(self._seed, own, starts) for seed in seeds]
+        data = [prepared.of(place) for place in places for _ in range(starts)]
         networks = [self._network(k, seed, prepared, again=again) for k, seed in enumerate(seeds)]
         precision, params = PRECISIONS[self.precision], self._shallow()
-        techniques = [resolve_techniques(params, self.loss_, network, len(prepared.rows)) for network in networks]
+        techniques = [
+            resolve_techniques(params, self.loss_, network, len(part.rows))
+            for network, part in zip(networks, data, strict=True)
+        ]
         progress: Sequence[Progress | None]
         if again:
             progress = self._continuation(networks, precision.tensor, anew=anew)
@@ -147,29 +156,28 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         return [
             Job(
                 network=network,
-                table=prepared.table,
-                rows=prepared.rows,
+                table=data[k].table,
+                rows=data[k].rows,
                 techniques=techniques[k],
                 seed=seed,
                 epochs=epochs,
                 devices=self._devices or (auto_device(network, techniques[k]),),
                 dtype=precision.tensor,
                 products=precision.products,
-                validation=self._validation(prepared),
+                validation=self._validation(data[k].held_out),
                 progress=progress[k],
                 keep_progress=keep,
-                observer=self._observer(prepared, k, starts),
+                observer=self._observer(data[k], k, starts),
             )
             for k, (network, seed) in enumerate(zip(networks, seeds, strict=True))
         ]
 
-    def _observer(self, prepared: Prepared, k: int, starts: int) -> Observer | None:
+    def _observer(self, data: MemberData, k: int, starts: int) -> Observer | None:
         observer: Observer | None = None
         if self.callbacks:
             make = partial(make_net, loss=self.loss_, n_classes=self._n_classes(), callbacks=self.callbacks)
-            observer = SkorchObserver(
-                make, prepared.table, prepared.rows, prepared.held_out, prepared.held_out_rows, quiet=not self.verbose
-            )
+            judge = (None, None) if data.held_out is None else (data.held_out.table, data.held_out.rows)
+            observer = SkorchObserver(make, data.table, data.rows, *judge, quiet=not self.verbose)
         if self.verbose:
             member = f"member {k // starts + 1}/{self.n_members}  " if self.n_members > 1 else ""
             restart = f"restart {k % starts + 1}/{starts}  " if starts > 1 else ""
@@ -179,22 +187,24 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
     def _network(self, k: int, seed: np.random.SeedSequence, prepared: Prepared, *, again: bool) -> Network:
         """Return member k's network; a user's module is built under a random state of its own."""
         scores = self.loss_.n_scores(self.target_.n_outputs_)
-        ours, sizes = isinstance(self.network, str), (prepared.table.row_shape[0], scores)
+        ours, sizes = isinstance(self.network, str), (prepared.inputs.shape[1], scores)
         if again and not ours:
-            return CustomNetwork(copy.deepcopy(members(self.module_)[k]), scores)
-        inputs = resolve_inputs(self._shallow(), self.preprocessor_, prepared.table.inputs)
+            module = copy.deepcopy(members(self.module_)[k])
+            set_temperature(module, 1.0)
+            return CustomNetwork(module, scores)
+        inputs = resolve_inputs(self._shallow(), self.preprocessor_, prepared.inputs)
         if ours:
             return resolve_network(self._shallow(), *sizes, inputs)
         with forked_torch_random(int(seed.generate_state(1)[0])), torch.inference_mode(False):
             return resolve_network(self._shallow(), *sizes)
 
-    def _validation(self, prepared: Prepared) -> Validation | None:
-        if prepared.held_out is None or prepared.held_out_rows is None or prepared.held_out_raw is None:
+    def _validation(self, held_out: HeldOut | None) -> Validation | None:
+        if held_out is None:
             return None
         return Validation(
-            table=prepared.held_out,
-            rows=prepared.held_out_rows,
-            score=epoch_scorer(self, *prepared.held_out_raw, _weights_of(prepared)),
+            table=held_out.table,
+            rows=held_out.rows,
+            score=epoch_scorer(self, *held_out.raw, held_out.weight),
             stop=self.early_stopping is not False,
             patience=self.n_iter_no_change,
             tolerance=self.tol,
@@ -220,11 +230,3 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         tags.input_tags.sparse = self.preprocessing in ("auto", "robust", None)
         tags.non_deterministic = False
         return tags
-
-
-def _weights_of(prepared: Prepared) -> NDArray[np.float64] | None:
-    """Return the weights of the withheld rows."""
-    if prepared.held_out is None or prepared.held_out.weight is None:
-        return None
-    weights: NDArray[np.float64] = prepared.held_out.weight.cpu().numpy()[prepared.held_out_rows]
-    return weights

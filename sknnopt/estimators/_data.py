@@ -1,17 +1,17 @@
 """From the user's arrays to the engine's table: checks, split, encoding."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 
 from sknnopt.data import TableEncoder
-from sknnopt.data.batches import Table
+from sknnopt.data.batches import Matrix, Table
 from sknnopt.data.reading import is_plain
 from sknnopt.engine import share
 
@@ -19,25 +19,63 @@ AUTO_STOPPING_ROWS = 5000
 """Rows from which ``early_stopping="auto"`` withholds some."""
 
 
-@dataclass
-class Prepared:
-    """What a member is trained and judged on.
+@dataclass(frozen=True)
+class HeldOut:
+    """The rows that a member is judged by.
 
     Attributes
     ----------
     table, rows
-        All encoded rows, and which of them are trained on.
-    held_out, held_out_rows
-        The rows it is judged by, None without any; `held_out` may be `table`.
-    held_out_raw : tuple (X, y) or None
+        The encoded rows; the table may be the one that is trained on.
+    raw : tuple (X, y)
         The same rows as the user gave them, for scorers.
     """
 
     table: Table
     rows: NDArray[np.int64]
-    held_out: Table | None = None
-    held_out_rows: NDArray[np.int64] | None = None
-    held_out_raw: tuple[Any, Any] | None = None
+    raw: tuple[Any, Any]
+
+    @property
+    def weight(self) -> NDArray[np.float64] | None:
+        """What each row counts."""
+        if self.table.weight is None:
+            return None
+        weights: NDArray[np.float64] = self.table.weight.numpy()[self.rows]
+        return weights
+
+
+@dataclass(frozen=True)
+class MemberData:
+    """What a member is trained on, the `rows` of a table weighed for it, and what it is judged by."""
+
+    table: Table
+    rows: NDArray[np.int64]
+    held_out: HeldOut | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a fit is given.
+
+    Attributes
+    ----------
+    rows
+        Those that a member is trained on, whichever: what members share is learnt from them.
+    parts : sequence of MemberData
+        Those of the members, in turn. Their tables have their inputs and target in common.
+    """
+
+    rows: NDArray[np.int64]
+    parts: Sequence[MemberData]
+
+    def of(self, member: int) -> MemberData:
+        """Return what a member, counted from 0, is trained and judged on."""
+        return self.parts[member % len(self.parts)]
+
+    @property
+    def inputs(self) -> Matrix:
+        """All encoded rows."""
+        return self.parts[0].table.inputs
 
 
 def check_held_out(X: Any, y: Any, sample_weight: Any) -> None:
@@ -77,29 +115,6 @@ def select(X: Any, rows: NDArray[np.int64]) -> Any:
     return _safe_indexing(X, rows)
 
 
-def split_rows(
-    n: int, labels: NDArray[Any] | None, fraction: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return training and withheld rows, in ascending order; stratified where every class has rows enough.
-
-    Raises
-    ------
-    ValueError
-        If there are too few rows for both.
-    """
-    everyone, withheld = np.arange(n), int(np.ceil(fraction * n))
-    if withheld >= n:
-        raise ValueError(
-            f"validation_fraction={fraction} of n_samples={n} leaves none to train on; use early_stopping=False."
-        )
-    if labels is not None:
-        counts = np.unique(labels, return_counts=True)[1]
-        if counts.min() < 2 or withheld < len(counts) or n - withheld < len(counts):
-            labels = None
-    train, held_out = train_test_split(everyone, test_size=fraction, random_state=seed, stratify=labels)
-    return np.sort(train), np.sort(held_out)
-
-
 def encode(
     encoder: TableEncoder | None,
     X: Any,
@@ -128,3 +143,8 @@ def as_table(X: Any, target: NDArray[Any], weight: NDArray[np.float64] | None) -
     if not sparse.issparse(X):
         X = torch.from_numpy(X if X.flags.writeable and X.flags.c_contiguous else np.array(X, order="C"))
     return share(Table(X, torch.from_numpy(target), None if weight is None else torch.from_numpy(weight)))
+
+
+def weighed(table: Table, weight: NDArray[np.float64] | None) -> Table:
+    """Return the same rows with other weights."""
+    return share(replace(table, weight=None if weight is None else torch.from_numpy(weight)))

@@ -81,13 +81,16 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     scoring : "loss", str or callable, default="loss"
         What the withheld rows are judged by: the loss, a scorer's name, or ``scorer(estimator, X, y)``.
     validation_fraction : float, default=0.1
-        Fraction of the rows to withhold, stratified by class where possible.
+        Fraction of the rows to withhold, stratified by class where possible. Each of several members withholds another
+        of round(1 / `validation_fraction`) folds, at least 2, so that every row trains a member; encoders and the
+        target's scale learn from all rows.
     n_iter_no_change : int, default=10
         Epochs without improvement by `tol` after which training stops.
     tol : float, default=1e-4
         Least improvement of the score.
-    n_members : int, default=1
-        Networks to train in lockstep from different seeds; their predictions are averaged.
+    {calibration}n_members : int, default=1
+        Networks to train in lockstep from different seeds, on different rows where some are withheld; their predictions
+        are averaged.
     n_restarts : int, default=1
         Initialisations to train each network from, in lockstep. The one of the best score on the withheld rows is
         kept, or of the least training loss where none are withheld. `partial_fit`, and a warm start, train the one
@@ -117,7 +120,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
 
     Attributes
     ----------
-    {classes}n_features_in_, feature_names_in_
+    {classes}{temperature}n_features_in_, feature_names_in_
         As in scikit-learn.
     n_outputs_ : int
         Outputs of the network{outputs}.
@@ -147,7 +150,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     n_parameters_ : int
         Trained parameters, of all members.
     n_validation_samples_ : int
-        Rows that were withheld.
+        Rows that were withheld; of several members, from each (the most where folds differ by a row).
     preprocessor_ : TableEncoder or None
         What encodes rows for `module_` and `net_`.
     module_ : torch.nn.Module
@@ -157,11 +160,19 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         probabilities of encoded classes or scaled targets (`target_`) out."""
 
 _CLASSIFIER = {
-    "loss": 'cross entropy; with "hinge" and "focal" probabilities are not calibrated',
+    "loss": 'cross entropy; with "hinge" and "focal" probabilities are as good as `calibration` makes them',
     "activation": "silu",
     "dropout": "0.2",
     "smoothing": """label_smoothing : float or "auto", default="auto"
         Share in [0, 1) of each target that is spread over all classes. "auto" is 0.05 where the loss takes it.
+    """,
+    "calibration": """calibration : {"temperature"} or None, default="temperature"
+        "temperature" divides the scores by one number, fitted to the rows that were withheld for early stopping (or
+        given as `X_val`): probabilities become less or more sure, while the predicted classes stay. Where none are
+        withheld nothing is divided; see ``docs/estimators.md``.
+    """,
+    "temperature": """temperature_ : float
+        What scores are divided by, in `module_` too; 1 without calibration. Records and scores of epochs are without.
     """,
     "class_weight": """class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes, as in scikit-learn.
@@ -178,6 +189,8 @@ _REGRESSOR = {
     "activation": "relu",
     "dropout": "0.1",
     "smoothing": "",
+    "calibration": "",
+    "temperature": "",
     "class_weight": "",
     "classes": "",
     "outputs": ": targets, of a loss of several quantiles one for each target and quantile",

@@ -49,6 +49,7 @@ class FittedMixin:
         modules = [fitted_module(job, result) for job, result in survivors]
         module = modules[0] if len(modules) == 1 else MemberAverage(modules, self.loss_.link)
         self.module_: nn.Module = module.eval()
+        self._calibrate([job for job, _ in survivors], modules, going_on=bool(history))
         self.history_ = history + _mean_history([result.history for _, result in survivors])
         self.n_iter_ = len(self.history_)
         best = [len(history) + result.best_epoch for _, result in survivors]
@@ -68,6 +69,9 @@ class FittedMixin:
         if len(observers) == 1 and isinstance(observers[0], SkorchObserver) and observers[0].net is not None:
             self._net = observers[0].net
             self._net.module = self._net.module_ = self.module_
+
+    def _calibrate(self, jobs: Sequence[Job], modules: Sequence[nn.Module], *, going_on: bool) -> None:
+        """Let ``module_`` be as sure as its members' withheld rows say, where that has a meaning."""
 
     @property
     def net_(self) -> NeuralNet:

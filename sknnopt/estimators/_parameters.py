@@ -1,6 +1,7 @@
 """The constructor parameters that both estimators share: their constraints, and what they resolve to."""
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,7 +16,7 @@ from sknnopt.engine import Techniques
 from sknnopt.estimators._batch_size import auto_batch_size
 from sknnopt.estimators._layer_choice import resolve_layer_rates
 from sknnopt.estimators._scoring import as_scorer
-from sknnopt.nn import MLP, CustomNetwork, Inputs, Module, Network, ResNet, StackedNetwork, padded
+from sknnopt.nn import MLP, CustomNetwork, Inputs, Module, Network, ResNet, StackedNetwork, padded, set_temperature
 
 AUTO_SMOOTHING = 0.05
 """Label smoothing under ``label_smoothing="auto"``."""
@@ -166,9 +167,9 @@ def resolve_network(params: Mapping[str, Any], n_inputs: int, n_outputs: int, in
             f"{params['initializer']!r} changes what layers compute."
         )
     if isinstance(network, nn.Module):
-        from copy import deepcopy
-
-        return CustomNetwork(deepcopy(network), n_outputs)
+        own = deepcopy(network)
+        set_temperature(own, 1.0)  # it may be a fitted one's
+        return CustomNetwork(own, n_outputs)
     factory = network if isinstance(network, Module) else Module(network)
     module = factory.build(n_inputs, n_outputs)
     if not isinstance(module, nn.Module):

@@ -11,18 +11,22 @@ from sklearn.utils.validation import validate_data
 
 from sknnopt import losses
 from sknnopt.data import ClassTarget, RegressionTarget, TableEncoder, check_weights
+from sknnopt.data.batches import Table
 from sknnopt.engine import current_meeting
 from sknnopt.estimators._data import (
     AUTO_STOPPING_ROWS,
+    HeldOut,
+    MemberData,
     Prepared,
     as_array,
     as_table,
     as_two_dimensional,
     encode,
     select,
-    split_rows,
+    weighed,
 )
 from sknnopt.estimators._devices import resolve_devices
+from sknnopt.estimators._folds import Split, member_splits
 from sknnopt.estimators._parameterized import ParameterizedEstimator
 
 
@@ -77,7 +81,8 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
             codes = self._new_target(y, weight, classes)
         X, y, weight, codes = _without_zero_weights(X, y, weight, codes)
         codes = self._codes(y) if codes is None else codes
-        rows, withheld = self._split(X, codes, held_out)
+        splits = self._splits(X, codes, held_out)
+        rows = splits[0].rows if len(splits) == 1 else np.arange(_length(X))
         target = self._encode_target(y, codes, weight, rows, fit=reset)
         if reset:
             self.preprocessor_ = None
@@ -92,19 +97,18 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         )  # fmt: skip
         if current_meeting() is not None and isinstance(X, np.ndarray) and np.may_share_memory(inputs, X):
             inputs = inputs.copy()  # while this fit waits, others run, and may write into what is theirs
-        counted = self._row_weights(weight, y, codes, rows)
-        prepared = Prepared(as_table(inputs, target, counted), rows)
-        self.n_validation_samples_ = 0
-        if withheld is not None:
-            prepared.held_out, prepared.held_out_rows = prepared.table, withheld
-            prepared.held_out_raw = (select(X, withheld), select(y, withheld))
-        elif held_out is not None and held_out[0] is not None:
-            self._hold_out(prepared, *held_out)
-        if prepared.held_out_rows is not None:
-            self.n_validation_samples_ = len(prepared.held_out_rows)
-        return prepared
+        weights = [self._row_weights(weight, y, codes, split.rows) for split in splits]
+        table = as_table(inputs, target, weights[0])
+        given = self._given_rows(*held_out) if held_out is not None and held_out[0] is not None else None
+        parts = [
+            _part(table if own is weights[0] else weighed(table, own), split, X, y, given)
+            for split, own in zip(splits, weights, strict=True)
+        ]
+        self.n_validation_samples_ = max(0 if part.held_out is None else len(part.held_out.rows) for part in parts)
+        return Prepared(rows, parts)
 
-    def _hold_out(self, prepared: Prepared, X: Any, y: Any, sample_weight: Any) -> None:
+    def _given_rows(self, X: Any, y: Any, sample_weight: Any) -> HeldOut:
+        """Return the encoded ``X_val`` and ``y_val``."""
         X = as_two_dimensional(X, allow_nd=self._takes_nd())
         validate_data(self, X, reset=False, skip_check_array=True)
         check_consistent_length(X, y)
@@ -113,22 +117,21 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
         codes = self._codes(y)
         counted = self._held_out_weights(weight, codes)
-        prepared.held_out = as_table(inputs, self._encode_target(y, codes, weight, None, fit=False), counted)
-        prepared.held_out_rows = np.arange(len(prepared.held_out.target))
-        prepared.held_out_raw = (X, y)
+        table = as_table(inputs, self._encode_target(y, codes, weight, None, fit=False), counted)
+        return HeldOut(table, np.arange(len(table.target)), (X, y))
 
     def _takes_nd(self) -> bool:
         return self.network != "mlp" and self.preprocessing is None
 
-    def _split(self, X: Any, codes: Any, held_out: Any) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-        """Return the rows to train on and those to withhold."""
-        n = X.shape[0] if hasattr(X, "shape") else len(X)
+    def _splits(self, X: Any, codes: Any, held_out: Any) -> list[Split]:
+        """Return the rows to train on and those to withhold, of the members in turn."""
+        n = _length(X)
         explicit = held_out is None or held_out[0] is not None
         wanted = self.early_stopping is True or (self.early_stopping == "auto" and n >= AUTO_STOPPING_ROWS)
         if explicit or not wanted:
-            return np.arange(n), None
+            return [Split(np.arange(n))]
         strata = codes if codes is not None and codes.ndim == 1 else None
-        return split_rows(n, strata, self.validation_fraction, self._seed)
+        return member_splits(n, strata, self.validation_fraction, self._seed, self.n_members)
 
     @abstractmethod
     def _codes(self, y: Any) -> NDArray[Any] | None:
@@ -160,11 +163,21 @@ def _without_zero_weights(X: Any, y: Any, weight: Any, codes: Any) -> tuple[Any,
     return select(X, rows), select(y, rows), weight[rows], None if codes is None else codes[rows]
 
 
+def _length(X: Any) -> int:
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def _part(table: Table, split: Split, X: Any, y: Any, given: HeldOut | None) -> MemberData:
+    """Return a member's data: it is judged by the rows it withholds, or else by those given, if any."""
+    if split.withheld is not None:
+        given = HeldOut(table, split.withheld, (select(X, split.withheld), select(y, split.withheld)))
+    return MemberData(table, split.rows, given)
+
+
 def _on_rows(weight: Any, rows: NDArray[np.int64], X: Any) -> NDArray[np.float64] | None:
     """Return the weights with zeros on all rows that are not trained on; None if each counts once."""
-    n = X.shape[0] if hasattr(X, "shape") else len(X)
-    if weight is None and len(rows) == n:
+    if weight is None and len(rows) == _length(X):
         return None
-    out = np.zeros(n)
+    out = np.zeros(_length(X))
     out[rows] = 1.0 if weight is None else weight[rows]
     return out

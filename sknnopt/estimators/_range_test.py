@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sknnopt.engine import Job, Result, Validation, train
-from sknnopt.estimators._data import split_rows
 from sknnopt.estimators._fitted import fitted_module
+from sknnopt.estimators._folds import split_rows
 from sknnopt.nn import padded, predict_scores
 
 FACTORS = np.logspace(-2.5, 1.5, 12)

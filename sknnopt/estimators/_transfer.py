@@ -157,7 +157,7 @@ def _sources(value: Any, estimator: Any, network: Network, prepared: Prepared) -
         _check_same_data(source, estimator)
         return [_Source(_checked(state, network)) for state in states]
     _check_same_shape(states[0], modules[0], network)
-    table, shift = input_map(*inputs_of(source, estimator), prepared.table.inputs, prepared.rows)
+    table, shift = input_map(*inputs_of(source, estimator), prepared.inputs, prepared.rows)
     outputs = output_map(source, estimator, len(states[0]["output.bias"]), network.n_outputs)
     fit = _Fit(_first_layer(network), table, shift, outputs, scaled=network.scaled)
     return [_Source(state, fit) for state in states]

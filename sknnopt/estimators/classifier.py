@@ -17,12 +17,15 @@ from sknnopt.activations import Activation
 from sknnopt.averaging import Averaging
 from sknnopt.data import ClassTarget, check_weights
 from sknnopt.embeddings import NumericEmbedding
+from sknnopt.engine import Job
 from sknnopt.estimators._base import NetworkEstimator
+from sknnopt.estimators._calibration import ensemble_temperature
 from sknnopt.estimators._data import select
 from sknnopt.estimators._docs import document
 from sknnopt.estimators._parameters import CONSTRAINTS
 from sknnopt.initializers import Initializer
 from sknnopt.losses import Loss
+from sknnopt.nn import set_temperature
 from sknnopt.optimizers import Optimizer
 from sknnopt.regularization import Regularizer
 from sknnopt.schedules import Schedule, Scheduled
@@ -50,9 +53,11 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **CONSTRAINTS,
         "label_smoothing": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
+        "calibration": [StrOptions({"temperature"}), None],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
     target_: ClassTarget
+    temperature_: float
 
     def __init__(
         self,
@@ -87,6 +92,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
+        calibration: str | None = "temperature",
         n_members: int = 1,
         n_restarts: int = 1,
         preprocessing: str | None = "auto",
@@ -129,6 +135,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.calibration = calibration
         self.n_members = n_members
         self.n_restarts = n_restarts
         self.preprocessing = preprocessing
@@ -222,6 +229,15 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         factors: NDArray[np.float64] = self._class_factors[codes]
         return factors if weight is None else factors * weight
 
+    def _calibrate(self, jobs: Sequence[Job], modules: Sequence[nn.Module], *, going_on: bool) -> None:
+        found = None
+        if self.calibration is not None:
+            found = ensemble_temperature(jobs, modules)
+            if found is None and going_on:
+                found = self.temperature_
+        self.temperature_ = 1.0 if found is None else found
+        set_temperature(self.module_, self.temperature_)
+
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the class of each row.
 
@@ -239,8 +255,8 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Predict probabilities: the softmax of the scores, or the sigmoid of each where there are several labels.
 
-        They are calibrated as far as the loss asks for it: "hinge" and "squared_hinge" do not, "focal" draws them
-        towards equality.
+        They are those of scores divided by `temperature_`. Where no rows are withheld they are calibrated as far as the
+        loss asks for it: "hinge" and "squared_hinge" do not, "focal" draws them towards equality.
 
         Parameters
         ----------

@@ -33,7 +33,7 @@ class Hinge(_Hinge):
     """Multiclass hinge, ``max(0, 1 - m)`` or its square, with the margin m of the row's class.
 
     ``m`` is the score of the row's class minus the largest of the others. What ``predict_proba`` gives is the softmax
-    of the scores: it orders classes as the scores do, but is not calibrated (see
+    of the scores: it orders classes as the scores do, but is not calibrated but for a temperature (see
     :class:`~sklearn.calibration.CalibratedClassifierCV`).
 
     Parameters
@@ -83,7 +83,7 @@ class BinaryHinge(_Hinge):
     """Hinge of each label, summed: ``sum_l max(0, 1 - t_l o_l)``, or of the squares, with ``t`` 1 or -1.
 
     What ``predict_proba`` gives is the sigmoid of the scores: above 0.5 where the label is predicted, but not
-    calibrated.
+    calibrated but for a temperature.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ class SharedTensors:
             return None
         key = _key(value)
         others = [other for ref in self._known[key] if (other := ref()) is not None]
-        same = next((other for other in others if _equal(other, value)), value)
+        same = next((other for other in others if other is value or _equal(other, value)), value)
         self._known[key] = [weakref.ref(other) for other in others]
         if same is value:
             self._known[key].append(weakref.ref(value))

@@ -11,6 +11,7 @@ from sknnopt.nn._parts import Rowset
 from sknnopt.nn._residual import Residual
 from sknnopt.nn._scores import predict_scores
 from sknnopt.nn._stack import StackedNetwork
+from sknnopt.nn._temperature import Temperature, set_temperature
 from sknnopt.nn._workspace import Rows, Workspace, width
 from sknnopt.nn.custom import CustomNetwork
 from sknnopt.nn.mlp import MLP
@@ -33,9 +34,11 @@ __all__ = [
     "Rowset",
     "ScaledLinear",
     "StackedNetwork",
+    "Temperature",
     "Workspace",
     "load_member",
     "padded",
     "predict_scores",
+    "set_temperature",
     "width",
 ]

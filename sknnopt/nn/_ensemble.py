@@ -22,6 +22,11 @@ class MemberAverage(nn.Module):
     members : sequence of nn.Module
     link : {"identity", "softmax", "sigmoid", "exp"}
 
+    Attributes
+    ----------
+    temperature : float
+        What the scores of the average are divided by, 1 as long as nobody sets it.
+
     Examples
     --------
     >>> import torch
@@ -34,6 +39,7 @@ class MemberAverage(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.link = link
+        self.temperature = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores (B, O) of the averaged prediction."""
@@ -41,6 +47,10 @@ class MemberAverage(nn.Module):
 
     def average(self, scores: Tensor) -> Tensor:
         """Return the scores (..., O) that stand for the average over the first axis of ``scores``."""
+        out = self._average(scores)
+        return out if self.temperature == 1 else out / self.temperature
+
+    def _average(self, scores: Tensor) -> Tensor:
         if self.link == "identity":
             return scores.mean(0)
         count = math.log(len(scores))

@@ -12,6 +12,7 @@ from sknnopt._threads import single_thread
 from sknnopt.nn._dense import ScaledLinear
 from sknnopt.nn._ensemble import MemberAverage
 from sknnopt.nn._residual import Residual
+from sknnopt.nn._temperature import Temperature
 
 TILE = {np.dtype(np.float32): 32, np.dtype(np.float64): 48}
 """Rows a tile. Products are over tiles, the last one filled up: a row's scores do not depend on the others.
@@ -111,5 +112,6 @@ _TILED: dict[type[nn.Module], Callable[[nn.Module, Tensor], Tensor]] = {
     nn.BatchNorm1d: _call,
     nn.Dropout: _call,
     Residual: _residual,
+    Temperature: _call,
     **{type(make().module()): _call for make in activations.REGISTRY.values()},
 }

@@ -1,0 +1,86 @@
+"""Which rows a member withholds: a random part, or in an ensemble a fold of its own."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+
+Rows = NDArray[np.int64]
+
+
+class Split(NamedTuple):
+    """The rows to train on and those withheld, each in ascending order; None withholds none."""
+
+    rows: Rows
+    withheld: Rows | None = None
+
+
+def member_splits(n: int, labels: Rows | None, fraction: float, seed: int, members: int) -> list[Split]:
+    """Return the splits that the members of an ensemble have, in turn; a single one withholds a random part.
+
+    There are as many folds as the fraction goes into 1, two at least, and every member withholds one. So each row
+    trains a member, and as long as there are no more members than folds no row is withheld from two.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    labels : ndarray of shape (n,) or None
+        Folds are stratified by them where each has a row for every fold.
+    fraction : float
+        In (0, 1).
+    seed : int
+    members : int
+
+    Raises
+    ------
+    ValueError
+        If there are too few rows to withhold any.
+
+    Examples
+    --------
+    >>> for split in member_splits(6, None, 0.3, 0, members=2):
+    ...     print(split.rows, split.withheld)
+    [0 1 3 4] [2 5]
+    [0 2 4 5] [1 3]
+    """
+    if members == 1 or n < 2:
+        return [Split(*split_rows(n, labels, fraction, seed))]
+    folds = min(n_folds(fraction), n)
+    stratified = labels is not None and np.unique(labels, return_counts=True)[1].min() >= folds
+    cut = (StratifiedKFold if stratified else KFold)(folds, shuffle=True, random_state=seed)
+    parts = cut.split(np.zeros(n), labels if stratified else None)
+    return [Split(*(part.astype(np.int64) for part in pair)) for pair, _ in zip(parts, range(members), strict=False)]
+
+
+def n_folds(fraction: float) -> int:
+    """Return how many folds stand for a fraction withheld.
+
+    Examples
+    --------
+    >>> n_folds(0.1), n_folds(0.3), n_folds(0.8)
+    (10, 3, 2)
+    """
+    return max(2, round(1 / fraction))
+
+
+def split_rows(n: int, labels: Rows | None, fraction: float, seed: int) -> tuple[Rows, Rows]:
+    """Return training and withheld rows, in ascending order; stratified where every class has rows enough.
+
+    Raises
+    ------
+    ValueError
+        If there are too few rows for both.
+    """
+    everyone, withheld = np.arange(n), int(np.ceil(fraction * n))
+    if withheld >= n:
+        raise ValueError(
+            f"validation_fraction={fraction} of n_samples={n} leaves none to train on; use early_stopping=False."
+        )
+    if labels is not None:
+        counts = np.unique(labels, return_counts=True)[1]
+        if counts.min() < 2 or withheld < len(counts) or n - withheld < len(counts):
+            labels = None
+    train, held_out = train_test_split(everyone, test_size=fraction, random_state=seed, stratify=labels)
+    return np.sort(train), np.sort(held_out)
