@@ -178,13 +178,13 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
     def _network(self, k: int, seed: np.random.SeedSequence, prepared: Prepared, *, again: bool) -> Network:
         """Return member k's network; a user's module is built under a random state of its own."""
         scores = self.loss_.n_scores(self.target_.n_outputs_)
-        ours, sizes = isinstance(self.network, str), (prepared.table.row_shape[0], scores)
+        ours, shape = isinstance(self.network, str), (prepared.table.row_shape[0], scores, self.loss_.link)
         if again and not ours:
             return CustomNetwork(copy.deepcopy(members(self.module_)[k]), scores)
         if ours:
-            return resolve_network(self._shallow(), *sizes)
+            return resolve_network(self._shallow(), *shape)
         with forked_torch_random(int(seed.generate_state(1)[0])), torch.inference_mode(False):
-            return resolve_network(self._shallow(), *sizes)
+            return resolve_network(self._shallow(), *shape)
 
     def _validation(self, prepared: Prepared) -> Validation | None:
         if prepared.held_out is None or prepared.held_out_rows is None or prepared.held_out_raw is None:

@@ -115,7 +115,7 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         prepared.held_out_raw = (X, y)
 
     def _takes_nd(self) -> bool:
-        return self.network != "mlp" and self.preprocessing is None
+        return not isinstance(self.network, str) and self.preprocessing is None
 
     def _split(self, X: Any, codes: Any, held_out: Any) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
         """Return the rows to train on and those to withhold."""

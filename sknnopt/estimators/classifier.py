@@ -58,6 +58,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         *,
         network: str | nn.Module | Callable[..., nn.Module] = "mlp",
         hidden_layer_sizes: int | Sequence[int] = (128, 128),
+        n_heads: int = 32,
         activation: str | Activation | Callable[..., Any] = "silu",
         normalization: str | None = None,
         dropout: float | Sequence[float] | Scheduled = 0.2,
@@ -97,6 +98,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
     ) -> None:
         self.network = network
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_heads = n_heads
         self.activation = activation
         self.normalization = normalization
         self.dropout = dropout

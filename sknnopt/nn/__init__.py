@@ -2,8 +2,9 @@
 
 from sknnopt._layout import Layout, padded
 from sknnopt.nn._dense import ScaledLinear
-from sknnopt.nn._ensemble import MemberAverage
+from sknnopt.nn._ensemble import Link, MemberAverage
 from sknnopt.nn._factory import Module
+from sknnopt.nn._head_modules import Heads, HeadsAverage, HeadsLinear, HeadsOutput
 from sknnopt.nn._layer import EVALUATION, Pass
 from sknnopt.nn._network import BoundNetwork, Network, load_member
 from sknnopt.nn._residual import Residual
@@ -13,13 +14,19 @@ from sknnopt.nn._workspace import Rows, Workspace, width
 from sknnopt.nn.custom import CustomNetwork
 from sknnopt.nn.mlp import MLP
 from sknnopt.nn.resnet import ResNet
+from sknnopt.nn.tabm import TabM
 
 __all__ = [
     "EVALUATION",
     "MLP",
     "BoundNetwork",
     "CustomNetwork",
+    "Heads",
+    "HeadsAverage",
+    "HeadsLinear",
+    "HeadsOutput",
     "Layout",
+    "Link",
     "MemberAverage",
     "Module",
     "Network",
@@ -29,6 +36,7 @@ __all__ = [
     "Rows",
     "ScaledLinear",
     "StackedNetwork",
+    "TabM",
     "Workspace",
     "load_member",
     "padded",

@@ -11,6 +11,7 @@ from sknnopt import activations
 from sknnopt._threads import single_thread
 from sknnopt.nn._dense import ScaledLinear
 from sknnopt.nn._ensemble import MemberAverage
+from sknnopt.nn._head_modules import Heads, HeadsAverage, HeadsLinear, HeadsOutput
 from sknnopt.nn._residual import Residual
 
 TILE = {np.dtype(np.float32): 32, np.dtype(np.float64): 48}
@@ -104,6 +105,36 @@ def _residual(layer: nn.Module, x: Tensor) -> Tensor:
     return x + _run(layer, x)
 
 
+def _heads(layer: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(layer, Heads)
+    return (x.unsqueeze(2) * _of_units(layer.r, layer.heads)).flatten(2)
+
+
+def _heads_linear(layer: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(layer, HeadsLinear)
+    if layer.r is not None:
+        x = (x.unflatten(2, (layer.heads, -1)) * _of_units(layer.r, layer.heads)).flatten(2)
+    out = torch.bmm(layer.scaled_weight().expand(len(x), -1, -1), x).unflatten(2, (layer.heads, -1))
+    return out.mul_(_of_units(layer.s, layer.heads)).add_(_of_units(layer.b, layer.heads)).flatten(2)
+
+
+def _heads_output(layer: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(layer, HeadsOutput)
+    own, weight = x.unflatten(2, (layer.heads, -1)).transpose(1, 2), layer.scaled_weight()
+    out = torch.stack([torch.bmm(weight, tile) for tile in own])
+    return out.transpose(1, 2).add(_of_units(layer.bias, layer.heads)).flatten(2)
+
+
+def _heads_average(layer: nn.Module, x: Tensor) -> Tensor:
+    rows = x.unflatten(2, (layer.heads, -1)).permute(2, 0, 3, 1)
+    return layer(rows.flatten(0, 2)).unflatten(0, (len(x), -1)).transpose(1, 2)
+
+
+def _of_units(values: Tensor, heads: int) -> Tensor:
+    """Return numbers (H F,), given head by head, as (F, H, 1)."""
+    return values.view(heads, -1).T.unsqueeze(2)
+
+
 _TILED: dict[type[nn.Module], Callable[[nn.Module, Tensor], Tensor]] = {
     nn.Linear: _linear,
     ScaledLinear: _linear,
@@ -111,5 +142,9 @@ _TILED: dict[type[nn.Module], Callable[[nn.Module, Tensor], Tensor]] = {
     nn.BatchNorm1d: _call,
     nn.Dropout: _call,
     Residual: _residual,
+    Heads: _heads,
+    HeadsLinear: _heads_linear,
+    HeadsOutput: _heads_output,
+    HeadsAverage: _heads_average,
     **{type(make().module()): _call for make in activations.REGISTRY.values()},
 }
