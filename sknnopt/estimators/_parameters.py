@@ -1,6 +1,7 @@
 """The constructor parameters that both estimators share: their constraints, and what they resolve to."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -165,8 +166,8 @@ def resolve_network(params: Mapping[str, Any], n_inputs: int, n_outputs: int, li
         activation = activations.get(params["activation"])
         rates = dropout_rates(unscheduled(params["dropout"]), len(hidden))
         shape = (n_inputs, hidden, n_outputs, activation, params["normalization"], rates)
-        own = {"n_heads": int(params["n_heads"]), "link": link} if network == "tabm" else {}
-        return NETWORKS[network](*shape, scaled=resolve_initializer(params["initializer"]).scales_layers, **own)
+        built = NETWORKS[network](*shape, scaled=resolve_initializer(params["initializer"]).scales_layers)
+        return replace(built, n_heads=int(params["n_heads"]), link=link) if isinstance(built, TabM) else built
     if params["initializer"] != "auto" and resolve_initializer(params["initializer"]).scales_layers:
         raise InvalidParameterError(
             "The 'initializer' parameter must be one that only draws weights where network is one's own: "

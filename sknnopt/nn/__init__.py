@@ -4,7 +4,7 @@ from sknnopt._layout import Layout, padded
 from sknnopt.nn._dense import ScaledLinear
 from sknnopt.nn._ensemble import Link, MemberAverage
 from sknnopt.nn._factory import Module
-from sknnopt.nn._head_modules import Heads, HeadsAverage, HeadsLinear, HeadsOutput
+from sknnopt.nn._heads_modules import Heads, HeadsAverage, HeadsLinear, HeadsOutput
 from sknnopt.nn._layer import EVALUATION, Pass
 from sknnopt.nn._network import BoundNetwork, Network, load_member
 from sknnopt.nn._residual import Residual

@@ -11,7 +11,7 @@ from sknnopt import activations
 from sknnopt._threads import single_thread
 from sknnopt.nn._dense import ScaledLinear
 from sknnopt.nn._ensemble import MemberAverage
-from sknnopt.nn._head_modules import Heads, HeadsAverage, HeadsLinear, HeadsOutput
+from sknnopt.nn._heads_modules import Heads, HeadsAverage, HeadsLinear, HeadsOutput
 from sknnopt.nn._residual import Residual
 
 TILE = {np.dtype(np.float32): 32, np.dtype(np.float64): 48}
@@ -113,21 +113,28 @@ def _heads(layer: nn.Module, x: Tensor) -> Tensor:
 def _heads_linear(layer: nn.Module, x: Tensor) -> Tensor:
     assert isinstance(layer, HeadsLinear)
     if layer.r is not None:
-        x = (x.unflatten(2, (layer.heads, -1)) * _of_units(layer.r, layer.heads)).flatten(2)
-    out = torch.bmm(layer.scaled_weight().expand(len(x), -1, -1), x).unflatten(2, (layer.heads, -1))
+        x = (_split(x, layer.heads) * _of_units(layer.r, layer.heads)).flatten(2)
+    out = _split(torch.bmm(layer.scaled_weight().expand(len(x), -1, -1), x), layer.heads)
     return out.mul_(_of_units(layer.s, layer.heads)).add_(_of_units(layer.b, layer.heads)).flatten(2)
 
 
 def _heads_output(layer: nn.Module, x: Tensor) -> Tensor:
     assert isinstance(layer, HeadsOutput)
-    own, weight = x.unflatten(2, (layer.heads, -1)).transpose(1, 2), layer.scaled_weight()
-    out = torch.stack([torch.bmm(weight, tile) for tile in own])
+    weight = layer.scaled_weight()
+    out = torch.stack([torch.bmm(weight, tile) for tile in _split(x, layer.heads).transpose(1, 2)])
     return out.transpose(1, 2).add(_of_units(layer.bias, layer.heads)).flatten(2)
 
 
 def _heads_average(layer: nn.Module, x: Tensor) -> Tensor:
-    rows = x.unflatten(2, (layer.heads, -1)).permute(2, 0, 3, 1)
-    return layer(rows.flatten(0, 2)).unflatten(0, (len(x), -1)).transpose(1, 2)
+    assert isinstance(layer, HeadsAverage)
+    rows = _split(x, layer.heads).permute(2, 0, 3, 1).flatten(0, 2)
+    averaged: Tensor = layer(rows)
+    return averaged.view(len(x), -1, x.shape[1]).transpose(1, 2)
+
+
+def _split(x: Tensor, heads: int) -> Tensor:
+    """Return tiles (T, F, H tile) of several heads as (T, F, H, tile)."""
+    return x.view(*x.shape[:2], heads, -1)
 
 
 def _of_units(values: Tensor, heads: int) -> Tensor:

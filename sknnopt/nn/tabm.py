@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from sknnopt._random import MemberRandom
 from sknnopt.activations import Activation
 from sknnopt.initializers import Initializer
-from sknnopt.nn import _head_modules as plain
+from sknnopt.nn import _heads_modules as plain
 from sknnopt.nn._ensemble import Link
-from sknnopt.nn._heads import Headed, HeadsDense, HeadsOutput, Spread
+from sknnopt.nn._heads import HeadsDense, Spread
+from sknnopt.nn._heads_output import Headed, HeadsOutput
 from sknnopt.nn._layer import Layer
 from sknnopt.nn._parts import ActivationPart, Binding, DropoutPart, NormPart, Part, Shapes, bound
 from sknnopt.nn._stack import StackedNetwork
@@ -33,9 +34,7 @@ class SpreadPart(Part):
         signs.copy_(torch.randint(2, signs.shape, generator=random.initial).mul_(2).sub_(1))
 
     def bind(self, to: Binding) -> Layer:
-        return Spread(
-            self.name, self.heads, to.parameters, to.gradients, to.space, input_gradient=self.input_gradient
-        )
+        return Spread(self.name, self.heads, to.parameters, to.gradients, to.space, input_gradient=self.input_gradient)
 
     def module(self) -> nn.Module:
         return plain.Heads(self.heads, self.features)
@@ -93,7 +92,7 @@ class HeadsOutputPart(Part):
         yield f"{self.name}.bias", (self.heads * self.outputs,)
 
     def initialize(self, values: Mapping[str, Tensor], initializer: Initializer, random: MemberRandom) -> None:
-        for own in values[f"{self.name}.weight"].unflatten(0, (self.heads, -1)):
+        for own in values[f"{self.name}.weight"].view(self.heads, -1, self.inputs):
             initializer(own, generator=random.initial, gain=1.0)
         values[f"{self.name}.bias"].zero_()
 

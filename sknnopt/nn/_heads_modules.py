@@ -67,7 +67,7 @@ class HeadsLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the outputs of all heads' rows, (H B, O)."""
-        x, heads = input.unflatten(0, (self.heads, -1)), (self.heads, 1, -1)
+        x, heads = _by_head(input, self.heads), (self.heads, 1, -1)
         if self.r is not None:
             x = x * self.r.view(heads)
         return (functional.linear(x, self.scaled_weight()) * self.s.view(heads) + self.b.view(heads)).flatten(0, 1)
@@ -98,16 +98,16 @@ class HeadsOutput(nn.Linear):
 
     def scaled_weight(self) -> Tensor:
         """Return what the inputs are multiplied with, (H, O, F)."""
-        return _divided(self.weight, scaled=self.scaled).unflatten(0, (self.heads, -1))
+        return _by_head(_divided(self.weight, scaled=self.scaled), self.heads)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the scores of all heads' rows, (H B, O)."""
-        x, bias = input.unflatten(0, (self.heads, -1)), self.bias.view(self.heads, 1, -1)
+        x, bias = _by_head(input, self.heads), self.bias.view(self.heads, 1, -1)
         return torch.baddbmm(bias, x, self.scaled_weight().transpose(1, 2)).flatten(0, 1)
 
     def by_unit(self, outputs: Tensor) -> Tensor:
         """Return the outputs (H B, O) of each unit, (H O, B)."""
-        return outputs.unflatten(0, (self.heads, -1)).transpose(1, 2).flatten(0, 1)
+        return _by_head(outputs, self.heads).transpose(1, 2).flatten(0, 1)
 
     def reset_parameters(self) -> None:
         """Draw nothing."""
@@ -137,10 +137,15 @@ class HeadsAverage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores of the averaged prediction."""
-        return average(x.unflatten(0, (self.heads, -1)), self.link)
+        return average(_by_head(x, self.heads), self.link)
 
     def extra_repr(self) -> str:
         return f"{self.heads}, link={self.link!r}"
+
+
+def _by_head(rows: Tensor, heads: int) -> Tensor:
+    """Return rows (H B, F), one head's after the other's, as (H, B, F)."""
+    return rows.reshape(heads, -1, rows.shape[1])
 
 
 def _divided(weight: Tensor, *, scaled: bool) -> Tensor:
