@@ -25,7 +25,7 @@ from sknnopt._choices import Choice, Range
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Techniques, Validation
 from sknnopt.estimators._parameters import NETWORKS
-from sknnopt.nn import MLP
+from sknnopt.nn import MLP, TabM
 
 PAGE = Path(__file__).resolve().parent / "techniques.md"
 PARAMETERS = {
@@ -130,9 +130,8 @@ def structure(**settings: Any) -> Hashable:
     for after_training in ("n_members", "calibration"):
         settings.pop(after_training, None)
     drops = (settings.pop("dropout", 0.0),)
-    network = MLP(
-        3, (4,), 2, settings.pop("activation", activations.ReLU()), settings.pop("normalization", None), drops
-    )
+    shape = (3, (4,), 2, settings.pop("activation", activations.ReLU()), settings.pop("normalization", None), drops)
+    network = TabM(*shape, n_heads=settings.pop("n_heads")) if "n_heads" in settings else MLP(*shape)
     plain = Techniques(
         loss=losses.CrossEntropy(), optimizer=optimizers.Adam(), learning_rate=0.1, weight_decay=0.0,
         schedule=schedules.Constant(), warmup=0.0, batch_size=4, max_epochs=1, initializer=initializers.Zeros(),

@@ -49,6 +49,7 @@ TESTS = {
     "SWA": "test_averaging.py::test_swa_is_the_mean_of_the_last_epochs",
     "MLP": "test_nn.py::test_a_network_is_its_formula",
     "ResNet": "test_nn.py::test_a_network_is_its_formula",
+    "TabM": "test_tabm.py::test_every_head_is_a_perceptron_that_shares_its_weights",
 }
 """The test of each class against a reference or a closed form, in tests/; a module's own is for what is not named."""
 
@@ -56,7 +57,14 @@ HIDDEN = [(64,), (256,), (128, 128), (256, 256), (256, 256, 256)]
 """Values of hidden_layer_sizes worth searching."""
 
 ENSEMBLES = "Simple and scalable predictive uncertainty estimation using deep ensembles"
+TABM = "TabM: advancing tabular deep learning with parameter-efficient ensembling"
 OTHERS: dict[str, tuple[str, str, list[Any], str]] = {
+    "n_heads": (
+        'Predictions of `network="tabm"`, whose hidden layers share their weights; the average is the network\'s.',
+        f'Gorishniy, Kotelnikov and Babenko, "{TABM}", 2025',
+        [8, 32],
+        "test_tabm.py::test_a_step_follows_the_mean_of_the_heads_losses",
+    ),
     "dropout": (
         "Each hidden unit is zero with this probability in training; a number a layer, or `Scheduled`.",
         'Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014',

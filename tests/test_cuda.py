@@ -18,7 +18,9 @@ SAME = {"dropout": 0.0, "batch_size": 64, "schedule": "constant", "random_state"
 
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-@pytest.mark.parametrize(("network", "activation"), [("mlp", "silu"), ("resnet", "swiglu"), ("mlp", "prelu")])
+@pytest.mark.parametrize(
+    ("network", "activation"), [("mlp", "silu"), ("resnet", "swiglu"), ("mlp", "prelu"), ("tabm", "silu")]
+)
 def test_ten_steps_are_those_of_the_cpu(
     network: str, activation: str, optimizer: str, normalization: str | None
 ) -> None:

@@ -128,7 +128,7 @@ def test_auto_takes_cuda_for_large_networks_where_there_is_a_device(
     chosen = []
     for hidden in ((8,), (1024, 1024)):
         params = NNClassifier(hidden_layer_sizes=hidden, batch_size=256).get_params(deep=False)
-        network = resolve_network(params, 54, 7)
+        network = resolve_network(params, 54, 7, "softmax")
         loss = _parameters.losses.get("auto", task="classification")
         chosen.append(auto_device(network, resolve_techniques(params, loss, network, 10_000)).type)
     assert chosen == ["cpu", "cuda" if there else "cpu"]

@@ -23,6 +23,7 @@ QUICK = {"hidden_layer_sizes": (8,), "max_epochs": 2, "random_state": 0}
 WRONG = {
     "network": [3, "resnet7"],
     "hidden_layer_sizes": [0, -3, (8, 0), (8, 2.5), "8", None, 2.5],
+    "n_heads": [0, 2.5, None],
     "activation": [3, None, "tahn2000"],
     "normalization": ["batches of everything", 1],
     "dropout": [1.0, -0.1, (0.1, 0.2), (1.5,), "0.1", None],
@@ -86,7 +87,7 @@ MISTYPED = {
     "precision": ("flaot32", "float32"),
 }
 TAKES_NO_NAME = {
-    "hidden_layer_sizes", "dropout", "weight_decay", "warmup", "max_epochs",
+    "hidden_layer_sizes", "n_heads", "dropout", "weight_decay", "warmup", "max_epochs",
     "gradient_clipping", "validation_fraction", "n_iter_no_change", "tol", "n_members", "n_restarts", "random_state",
     "warm_start", "callbacks", "verbose", "initial_weights", "layer_rates", "mixup",
 }  # fmt: skip

@@ -276,7 +276,7 @@ class TestFittedAttributes:
         assert clf.history_[-1]["weight_norm"] == pytest.approx(flat.norm().item(), rel=1e-5)
 
     @pytest.mark.parametrize("activation", ["silu", "prelu", "learnable_swish", "parametric_selu", "geglu"])
-    @pytest.mark.parametrize("network", ["mlp", "resnet"])
+    @pytest.mark.parametrize("network", ["mlp", "resnet", "tabm"])
     def test_module_scores_are_the_log_odds(self, network, activation):
         X, y = IRIS
         clf = NNClassifier(**QUICK, network=network, activation=activation, normalization="batch").fit(X, y)
@@ -298,11 +298,11 @@ def test_every_optimizer_learns_in_the_engine(optimizer: str) -> None:
 
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 @pytest.mark.parametrize("activation", ["silu", "prelu", "learnable_swish", "parametric_mish", "reglu", "swiglu"])
-@pytest.mark.parametrize("network", ["mlp", "resnet"])
+@pytest.mark.parametrize("network", ["mlp", "resnet", "tabm"])
 def test_every_network_learns_and_goes_on(network: str, activation: str, normalization: str | None) -> None:
     X, y = load_digits(return_X_y=True)
     settings = {"hidden_layer_sizes": (32, 32), "max_epochs": 8, "learning_rate": 0.01, "random_state": 0}
-    settings |= {"network": network, "activation": activation, "normalization": normalization}
+    settings |= {"network": network, "n_heads": 2, "activation": activation, "normalization": normalization}
     clf = NNClassifier(schedule="constant", **settings)
     assert clf.fit(X[::2], y[::2]).score(X[1::2], y[1::2]) > 0.9
     before = clf.loss_curve_[-1]

@@ -117,6 +117,7 @@ def draw_shared(rng, **fixed):
         "scaled": bool(rng.random() < 0.2),
         "dropout_schedule": bool(rng.random() < 0.2),
         "network": str(rng.choice(list(NETWORKS))),
+        "n_heads": int(rng.integers(1, 9)),
     }
     shared |= fixed
     if shared["optimizer"] in AVERAGING:
@@ -169,7 +170,8 @@ def draw_techniques(rng, shared):
 def draw_job(rng, shared, table):
     """One member: its own numbers, rows and seed."""
     techniques = draw_techniques(rng, shared)
-    network = NETWORKS[shared["network"] if shared["hidden"] else "mlp"](
+    kind = shared["network"] if shared["hidden"] else "mlp"
+    network = NETWORKS[kind](
         shared["n_features"],
         shared["hidden"],
         techniques.loss.n_scores(shared["n_outputs"]),
@@ -177,6 +179,7 @@ def draw_job(rng, shared, table):
         shared["normalization"],
         techniques.dropout,
         scaled=shared["scaled"],
+        **({"n_heads": shared["n_heads"], "link": techniques.loss.link} if kind == "tabm" else {}),
     )
     own = table if rng.random() < 0.7 else draw_table(rng, shared)
     order = rng.permutation(len(own.target))

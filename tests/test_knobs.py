@@ -48,6 +48,7 @@ def network(fit: Fit) -> None:
     assert fit(network="mlp").n_parameters_ == 30 * 8 + 8 + 8 * fit().n_outputs_ + fit().n_outputs_
     blocks = [layer for layer in fit(network="resnet", hidden_layer_sizes=(8, 5)).module_ if type(layer) is Residual]
     assert [block.dense_in.out_features for block in blocks] == [8, 5]
+    assert fit(network="tabm").module_.heads.heads == 32
     own = fit(network=nn.Linear)
     assert type(own.module_) is nn.Linear
     assert own.n_parameters_ == 31 * own.n_outputs_
@@ -57,6 +58,13 @@ def hidden_layer_sizes(fit: Fit) -> None:
     layers = [layer for layer in fit(hidden_layer_sizes=(9, 5)).module_ if isinstance(layer, nn.Linear)]
     assert [layer.out_features for layer in layers[:-1]] == [9, 5]
     assert fit(hidden_layer_sizes=7).module_[0].out_features == 7
+
+
+def n_heads(fit: Fit) -> None:
+    assert fit(network="tabm").module_.output.weight.shape == (32 * fit().n_outputs_, 8)
+    few, more = fit(network="tabm", n_heads=2), fit(network="tabm", n_heads=5)
+    assert more.n_parameters_ - few.n_parameters_ == 3 * (30 + 2 * 8 + 9 * few.n_outputs_)
+    assert torch.equal(weights(fit(n_heads=2)), weights(fit(n_heads=5)))
 
 
 def activation(fit: Fit) -> None:

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.timeout(300)
 GRIDS = 20
 VALUES: dict[str, list[Any]] = {
     "hidden_layer_sizes": [(5,), (40,), (9, 7)],
-    "network": ["mlp", "resnet"],
+    "network": ["mlp", "resnet", "tabm"],
+    "n_heads": [2, 3],
     "activation": ["relu", "silu", "tanh", "gelu", "prelu", "geglu", "parametric_mish"],
     "normalization": [None, "batch", "layer"],
     "dropout": [0.0, 0.1, 0.5],

@@ -44,8 +44,9 @@ def minus_loss(estimator, X, y):
 
 
 GRIDS = {
-    "network": ["mlp", "resnet", Small, Module(Small, width=6)],
+    "network": ["mlp", "resnet", "tabm", Small, Module(Small, width=6)],
     "hidden_layer_sizes": [(4,), 5, (4, 3), ()],
+    "n_heads": [2, 32],
     "activation": ["tanh", Tanh(), "prelu", "swiglu"],
     "normalization": [None, "batch", "layer"],
     "dropout": [0.0, 0.5],

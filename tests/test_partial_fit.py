@@ -244,6 +244,7 @@ class TestWarmStart:
             {"precision": "float64"},
             {"network": own_network},
             {"network": "resnet"},
+            {"network": "tabm"},
             {"activation": "prelu"},
             {"activation": "glu"},
             {"loss": "poisson"},

@@ -49,6 +49,7 @@ def test_defaults(estimator: BaseEstimator, check: Callable[[BaseEstimator], Non
 EXACT_PAIRS = [
     *pair(**EXACT),
     *pair(**EXACT, n_members=2, max_epochs=30),
+    *pair(**EXACT, network="tabm", n_heads=3, max_epochs=30),
     *pair(**EXACT, network=Module(TwoLayers, dropout=0.0), max_epochs=30),
 ]
 
@@ -70,6 +71,11 @@ def test_early_stopping(estimator: BaseEstimator, check: Callable[[BaseEstimator
 
 @parametrize_with_checks(pair(n_members=3, max_epochs=40), expected_failed_checks=expected)
 def test_members(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
+    check(estimator)
+
+
+@parametrize_with_checks(pair(network="tabm", n_heads=4, max_epochs=40), expected_failed_checks=expected)
+def test_heads(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)
 
 

@@ -195,12 +195,12 @@ class TestScheduledDropout:
         clf = NNClassifier(**{**self.SETTINGS, **settings}).fit(X, Y)
         return torch.cat([value.detach().flatten() for value in clf.module_.parameters()])
 
-    @pytest.mark.parametrize("network", ["mlp", "resnet"])
+    @pytest.mark.parametrize("network", ["mlp", "resnet", "tabm"])
     def test_a_constant_schedule_is_the_rate_itself(self, network):
         same = self.weights(network=network, dropout=Scheduled(0.5, "constant"))
         assert torch.equal(same, self.weights(network=network))
 
-    @pytest.mark.parametrize("network", ["mlp", "resnet"])
+    @pytest.mark.parametrize("network", ["mlp", "resnet", "tabm"])
     def test_masks_follow_the_schedule_step_by_step(self, network):
         """All of the rate for two epochs and none of it after: the first two are those of the rate, no more."""
 

@@ -71,7 +71,8 @@ class TestFromAnEstimator:
     @pytest.mark.parametrize(
         "settings",
         [{}, {"normalization": "batch"}, {"normalization": "layer"}, {"hidden_layer_sizes": ()}, {"n_members": 3},
-         {"network": own_network}, {"network": "resnet"}, {"preprocessing": None}, {"precision": "float64"}],
+         {"network": own_network}, {"network": "resnet"}, {"network": "tabm"}, {"preprocessing": None},
+         {"precision": "float64"}],
         ids=named,
     )  # fmt: skip
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])

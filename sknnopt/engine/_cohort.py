@@ -203,7 +203,7 @@ class Cohort:
         """Return each member's loss summed over the epoch's rows (K,), and begin anew."""
         losses = torch.zeros(len(self.members), **self._options)
         for rows, space in self._spaces.items():
-            batch = space.flat("losses", rows)
+            batch = space.flat("losses", rows * self._job.network.heads)
             losses.add_(batch.sum(1))
             batch.zero_()
         return losses

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sknnopt._random import MemberRandom
-from sknnopt.engine._weights import BatchWeights
+from sknnopt.engine._weights import BatchWeights, for_heads, shared
 from sknnopt.losses import Loss
 
 
@@ -20,14 +20,16 @@ class Mixup:
     ----------
     alphas : sequence of K floats
     random : sequence of K MemberRandom
+    heads : int
+        H, predictions of a row.
 
     References
     ----------
     Zhang et al., "mixup: beyond empirical risk minimization", 2018, eq. 2.
     """
 
-    def __init__(self, alphas: Sequence[float], random: Sequence[MemberRandom]) -> None:
-        self._alphas, self._random = alphas, random
+    def __init__(self, alphas: Sequence[float], random: Sequence[MemberRandom], heads: int = 1) -> None:
+        self._alphas, self._random, self._heads = alphas, random, heads
         self._next: Tensor | None = None
 
     def mix(self, inputs: Tensor, target: Tensor, weights: BatchWeights) -> None:
@@ -39,12 +41,14 @@ class Mixup:
         own = self._own.view(-1, *[1] * (inputs.ndim - 1))
         others = torch.stack([x.index_select(0, j) for x, j in zip(inputs, partner, strict=True)])
         inputs.copy_(torch.lerp(others, inputs, own))
-        self._target = torch.stack([t.index_select(-1, j) for t, j in zip(target, partner, strict=True)])
+        mixed = torch.stack([t.index_select(-1, j) for t, j in zip(target, partner, strict=True)])
+        self._target = for_heads(mixed, self._heads)
         self._rows = weights.rows
         if self._rows.shape[2] > 1:
             self._rows = self._rows.gather(2, partner.unsqueeze(1))
         if weights.step.valid is not None:
             self._rows = self._rows * weights.step.valid
+        self._rows = shared(self._rows, self._heads)
 
     def _partner(self, weights: BatchWeights, members: int, rows: int, device: torch.device) -> Tensor:
         """Return the number of each row's partner (K, B), a row without padding."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from sknnopt.engine._hyper import AVERAGE
 from sknnopt.engine._mixing import Mixup
 from sknnopt.engine._penalties import Penalties
-from sknnopt.engine._weights import BatchWeights
+from sknnopt.engine._weights import BatchWeights, for_heads
 from sknnopt.engine.job import Job
 from sknnopt.nn import Pass, Workspace
 from sknnopt.optimizers import SHRINKAGE, Numbers
@@ -51,7 +51,8 @@ class Step:
         if job.techniques.regularization is not None:
             self._penalties = Penalties(cohort, members, self._weights, self._gradients, randoms)
         alphas = [j.techniques.mixup for j in jobs]
-        self._mixup = Mixup(alphas, randoms) if alphas[0] > 0 else None
+        self._heads = job.network.heads
+        self._mixup = Mixup(alphas, randoms, self._heads) if alphas[0] > 0 else None
         self._layers = None if cohort.layers is None else cohort.layers.narrow(members)
         self._average = cohort.tensors.state["averaging"].get("average")
         if self._average is not None:
@@ -63,8 +64,8 @@ class Step:
         held = [j.techniques.held(j.network.buffers) for j in jobs]
         if any(held):
             self._network.hold(held)
-        self._score_gradient = space.features("score_gradient", job.network.n_outputs)
-        self._losses = space.flat("losses", rows)[:, :rows]
+        self._score_gradient = space.repeated(self._heads).features("score_gradient", job.network.n_outputs)
+        self._losses = space.flat("losses", rows * self._heads)[:, : rows * self._heads]
         everyone = members == len(cohort.members)
         state = cohort.tensors.state["optimizer"]
         state = state if everyone else {name: value[:members] for name, value in state.items()}
@@ -106,9 +107,10 @@ class Step:
         """
         if dropout is not None:
             self._network.set_dropout(dropout)
-        self._batch = inputs, target, weights
         if self._mixup is not None:
             self._mixup.mix(inputs, target, weights)
+        target, weights = for_heads(target, self._heads), weights.for_heads(self._heads)
+        self._batch = inputs, target, weights
         if self._penalties is not None:
             self._penalties.begin(inputs, hyper)
         value = self._pass(weights.step)

@@ -26,6 +26,28 @@ class BatchWeights(NamedTuple):
     epoch: Tensor
     step: Pass
 
+    def for_heads(self, heads: int) -> "BatchWeights":
+        """Return the weights of the rows of H heads, one head's after the other's, which share what a row counts."""
+        if heads == 1:
+            return self
+        return self._replace(rows=shared(self.rows, heads), epoch=shared(self.epoch, heads))
+
+
+def shared(weights: Tensor, heads: int) -> Tensor:
+    """Return what each of H heads' rows counts, of what a row does: (..., B) -> (..., H B), or (..., 1) for all."""
+    return (weights if weights.shape[-1] == 1 else for_heads(weights, heads)) / heads
+
+
+def for_heads(values: Tensor, heads: int) -> Tensor:
+    """Return what belongs to rows (..., B) once for each of H heads, (..., H B).
+
+    Examples
+    --------
+    >>> for_heads(torch.tensor([[1, 2]]), 3)
+    tensor([[1, 2, 1, 2, 1, 2]])
+    """
+    return values if heads == 1 else values.repeat(*[1] * (values.ndim - 1), heads)
+
 
 class RowWeights:
     """Sample weights and padding of K members.

@@ -25,7 +25,7 @@ def suitable_members(job: Job) -> int:
     """Return how many members like this one train fastest together, a power of two, within the available memory."""
     if not job.network.stackable:
         return 1
-    work = 3 * job.network.layout.weight_size * job.techniques.batch_size
+    work = 3 * job.network.multiply_adds * job.techniques.batch_size
     fastest = 2 ** round(math.log2(max(1.0, COST / math.sqrt(max(1, work)))))
     affordable = int(MEMORY_SHARE * available_memory() / member_bytes(job))
     return max(1, min(MOST, fastest, affordable)) * len(job.devices)
@@ -38,8 +38,7 @@ def member_bytes(job: Job) -> int:
     optimizer carries, and, of a batch, every layer's rows four times (products, activations and the gradients of both).
     """
     features = math.prod(job.table.row_shape)
-    units = sum(block.shape[0] for block in job.network.layout.blocks.values())
-    rows = job.techniques.batch_size * (features + 4 * units)
+    rows = job.techniques.batch_size * (features + 4 * job.network.row_size)
     copies = 3 if job.techniques.weight_averaging is None else 4
     return (copies * job.network.layout.size + _state_size(job) + rows) * job.dtype.itemsize
 

@@ -187,16 +187,16 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
     def _network(self, k: int, seed: np.random.SeedSequence, prepared: Prepared, *, again: bool) -> Network:
         """Return member k's network; a user's module is built under a random state of its own."""
         scores = self.loss_.n_scores(self.target_.n_outputs_)
-        ours, sizes = isinstance(self.network, str), (prepared.inputs.shape[1], scores)
+        ours, shape = isinstance(self.network, str), (prepared.inputs.shape[1], scores, self.loss_.link)
         if again and not ours:
             module = copy.deepcopy(members(self.module_)[k])
             set_temperature(module, 1.0)
             return CustomNetwork(module, scores)
         inputs = resolve_inputs(self._shallow(), self.preprocessor_, prepared.inputs)
         if ours:
-            return resolve_network(self._shallow(), *sizes, inputs)
+            return resolve_network(self._shallow(), *shape, inputs)
         with forked_torch_random(int(seed.generate_state(1)[0])), torch.inference_mode(False):
-            return resolve_network(self._shallow(), *sizes)
+            return resolve_network(self._shallow(), *shape)
 
     def _validation(self, held_out: HeldOut | None) -> Validation | None:
         if held_out is None:

@@ -35,7 +35,7 @@ def resolve_devices(device: str | torch.device | Sequence[str | torch.device]) -
 
 def auto_device(network: Network, techniques: Techniques) -> torch.device:
     """Return the CPU, or the CUDA device that there is if a step has enough work for it."""
-    work = 3 * network.layout.weight_size * techniques.batch_size
+    work = 3 * network.multiply_adds * techniques.batch_size
     return torch.device("cuda" if work >= CUDA_WORK and torch.cuda.is_available() else "cpu")
 
 

@@ -10,15 +10,20 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
 
     Parameters
     ----------
-    network : {"mlp", "resnet"}, nn.Module, callable or Module, default="mlp"
-        "mlp" is the multilayer perceptron, "resnet" the residual network of Gorishniy et al. (2021): see
-        :class:`~sknnopt.nn.ResNet`. Or a module (class, instance or factory ``(n_inputs, n_outputs)``) from
+    network : {"mlp", "resnet", "tabm"}, nn.Module, callable or Module, default="mlp"
+        "mlp" is the multilayer perceptron, "resnet" the residual network of Gorishniy et al. (2021), "tabm" the
+        perceptrons of Gorishniy et al. (2025) that share the weights of hidden layers: see
+        :class:`~sknnopt.nn.ResNet` and :class:`~sknnopt.nn.TabM`.
+        Or a module (class, instance or factory ``(n_inputs, n_outputs)``) from
         encoded rows (B, F) to scores (B, O), which torch's autograd trains. ``Module(MyNet, width=64)`` is swept as
         ``network__width``. An instance is copied, and training starts from its weights. `hidden_layer_sizes`,
         `activation`, `normalization` and `dropout` shape the built-in networks alone.
     hidden_layer_sizes : int or sequence of int, default=(128, 128)
-        Units of each hidden layer of "mlp". For "resnet" one block an entry, with so many units inside; the first is
-        the width of the network as well.
+        Units of each hidden layer of "mlp" and "tabm". For "resnet" one block an entry, with so many units inside; the
+        first is the width of the network as well.
+    n_heads : int, default=32
+        Predictions that a network of kind "tabm" averages, each with scales, biases and an output layer of its own and
+        trained by its own loss. A step takes nearly so many times as long as one of "mlp". Other networks have none.
     activation : str, Activation or callable, default="{activation}"
         See :mod:`sknnopt.activations`.
     normalization : {"batch", "layer"} or None, default=None

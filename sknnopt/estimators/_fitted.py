@@ -113,6 +113,8 @@ class FittedMixin:
         if not isinstance(params["network"], str):
             return shape | {"network": "a module"}
         sizes = hidden_sizes(params["hidden_layer_sizes"])
+        if params["network"] == "tabm":
+            shape["n_heads"] = params["n_heads"]
         return shape | {
             "network": params["network"],
             "hidden_layer_sizes": sizes,

@@ -82,8 +82,8 @@ def resolve_layer_rates(frozen: Any, rates: Any, network: Network, optimizer: Op
 class Names:
     """The names of a network's parameters and statistics, layer by layer.
 
-    A layer is a module that owns a weight, with the modules without one that follow it: its normalisation. A parameter
-    of several names has the first of them.
+    A layer is a module that owns a weight, with the modules without one that follow it: its normalisation. What comes
+    before the first goes with it. A parameter of several names has the first of them.
 
     Attributes
     ----------

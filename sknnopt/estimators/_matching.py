@@ -131,6 +131,38 @@ def input_map(before: Inputs, now: Inputs, table: Any, rows: NDArray[np.int64]) 
     return sparse.coo_array((values, tuple(places)), shape=(before.width, now.width)).tocsr(), shift
 
 
+def head_inputs(
+    table: sparse.csr_array, before: NDArray[np.float64], drawn: NDArray[np.float64]
+) -> tuple[sparse.csr_array, Floats]:
+    """Return an input map for weights that heads share, and what each head's inputs are to be scaled by.
+
+    Heads scale their inputs before the weights, so that a new column has one scale a head for all that comes from it:
+    that of the old column which it stands for most, or what is drawn. Another old column behind it is taken in as far
+    as heads scale it alike, by least squares; the only one is exact.
+
+    Parameters
+    ----------
+    table : CSR matrix of shape (old inputs, new inputs)
+    before, drawn : ndarray of shape (H, old inputs), (H, new inputs)
+        The heads' scales of old inputs, and those that new ones begin with.
+
+    Returns
+    -------
+    map : CSR matrix of shape (old inputs, new inputs)
+    scales : ndarray of shape (H, new inputs)
+    """
+    entries, scales = table.tocoo(), drawn.copy()
+    order = np.argsort(np.abs(entries.data), kind="stable")
+    old, new, values = (part[order] for part in (entries.row, entries.col, entries.data))
+    main = np.full(table.shape[1], -1, dtype=np.intp)
+    main[new] = old  # of several, the last
+    scales[:, main >= 0] = before[:, main[main >= 0]]
+    own, others = scales[:, new], before[:, old]
+    power = (own * own).sum(0)
+    alike = np.where(power > 0, (others * own).sum(0) / np.where(power > 0, power, 1.0), 1.0)
+    return sparse.coo_array((values * alike, (old, new)), shape=table.shape).tocsr(), scales
+
+
 def _levels(first_before: int, before: Levels, first: int, now: Levels) -> list[tuple[int, int, float]]:
     """Return the entries of a categorical column: a level is encoded as it was, levels that share as their mean."""
     entries = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,7 +17,19 @@ from sknnopt.engine import Techniques
 from sknnopt.estimators._batch_size import auto_batch_size
 from sknnopt.estimators._layer_choice import resolve_layer_rates
 from sknnopt.estimators._scoring import as_scorer
-from sknnopt.nn import MLP, CustomNetwork, Inputs, Module, Network, ResNet, StackedNetwork, padded, set_temperature
+from sknnopt.nn import (
+    MLP,
+    CustomNetwork,
+    Inputs,
+    Link,
+    Module,
+    Network,
+    ResNet,
+    StackedNetwork,
+    TabM,
+    padded,
+    set_temperature,
+)
 
 AUTO_SMOOTHING = 0.05
 """Label smoothing under ``label_smoothing="auto"``."""
@@ -24,12 +37,15 @@ AUTO_SMOOTHING = 0.05
 _fraction = Interval(Real, 0, 1, closed="left")
 _count = Interval(Integral, 1, None, closed="left")
 
-NETWORKS = {"mlp": MLP, "resnet": ResNet}
+NETWORKS = {"mlp": MLP, "resnet": ResNet, "tabm": TabM}
 """The built-in networks."""
+
+_NEEDS_HIDDEN = {"resnet": "whose width the first is", "tabm": "whose heads share hidden layers"}
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "network": [StrOptions(set(NETWORKS)), nn.Module, Module, callable],
     "hidden_layer_sizes": ["array-like", _count],
+    "n_heads": [_count],
     "activation": [str, activations.Activation, callable],
     "normalization": [StrOptions({"batch", "layer"}), None],
     "numeric_embedding": [str, embeddings.NumericEmbedding, None],
@@ -146,21 +162,35 @@ def as_object(name: str, value: Any, task: str) -> Any:
     return value
 
 
-def resolve_network(params: Mapping[str, Any], n_inputs: int, n_outputs: int, inputs: Inputs | None = None) -> Network:
-    """Return the network of one member. A module is built anew at each call, an instance is copied."""
+def resolve_network(
+    params: Mapping[str, Any], n_inputs: int, n_outputs: int, link: Link, inputs: Inputs | None = None
+) -> Network:
+    """Return the network of one member. A module is built anew at each call, an instance is copied.
+
+    Parameters
+    ----------
+    params : mapping of str to object
+        The estimator's.
+    n_inputs, n_outputs : int
+    link : {"identity", "softmax", "sigmoid", "exp"}
+        Of the loss.
+    inputs : Inputs or None
+        How columns are embedded.
+    """
     network = params["network"]
     if isinstance(network, str):
         hidden = hidden_sizes(params["hidden_layer_sizes"])
-        if network == "resnet" and not hidden:
+        if network in _NEEDS_HIDDEN and not hidden:
             raise InvalidParameterError(
-                "The 'hidden_layer_sizes' parameter must hold at least one number with network='resnet', whose width "
-                f"the first is. Got {params['hidden_layer_sizes']!r} instead."
+                f"The 'hidden_layer_sizes' parameter must hold at least one number with network={network!r}, "
+                f"{_NEEDS_HIDDEN[network]}. Got {params['hidden_layer_sizes']!r} instead."
             )
         activation = activations.get(params["activation"])
         rates = dropout_rates(unscheduled(params["dropout"]), len(hidden))
         shape = (n_inputs, hidden, n_outputs, activation, params["normalization"], rates)
         scaled = resolve_initializer(params["initializer"]).scales_layers
-        return NETWORKS[network](*shape, scaled=scaled, inputs=inputs)
+        built = NETWORKS[network](*shape, scaled=scaled, inputs=inputs)
+        return replace(built, n_heads=int(params["n_heads"]), link=link) if isinstance(built, TabM) else built
     if params["initializer"] != "auto" and resolve_initializer(params["initializer"]).scales_layers:
         raise InvalidParameterError(
             "The 'initializer' parameter must be one that only draws weights where network is one's own: "

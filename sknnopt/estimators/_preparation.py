@@ -121,7 +121,7 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         return HeldOut(table, np.arange(len(table.target)), (X, y))
 
     def _takes_nd(self) -> bool:
-        return self.network != "mlp" and self.preprocessing is None
+        return not isinstance(self.network, str) and self.preprocessing is None
 
     def _splits(self, X: Any, codes: Any, held_out: Any) -> list[Split]:
         """Return the rows to train on and those to withhold, of the members in turn."""

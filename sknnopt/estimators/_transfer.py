@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
@@ -16,13 +15,12 @@ from sknnopt._compat import InvalidParameterError
 from sknnopt._random import MemberRandom
 from sknnopt.engine import Progress
 from sknnopt.estimators._data import Prepared
+from sknnopt.estimators._ends import Ends, Tensors, first_layer
 from sknnopt.estimators._fitted import FittedMixin, members
 from sknnopt.estimators._layer_choice import primary_names
-from sknnopt.estimators._matching import OutputMap, input_map, inputs_of, output_map
+from sknnopt.estimators._matching import input_map, inputs_of, output_map
 from sknnopt.initializers import Initializer
 from sknnopt.nn import CustomNetwork, Network, ScaledLinear, StackedNetwork
-
-Tensors = dict[str, Tensor]
 
 _MOST_LISTED = 6
 _SCALES = {True: "layers", False: "weights"}
@@ -101,47 +99,8 @@ def starting_points(
 class _Source:
     """Tensors by name, and where they stand for other columns or classes than here, how they are made to fit."""
 
-    def __init__(self, tensors: Tensors, fit: "_Fit | None" = None) -> None:
+    def __init__(self, tensors: Tensors, fit: Ends | None = None) -> None:
         self.tensors, self.fit = tensors, fit
-
-
-class _Fit:
-    """Makes the first and the last layer of a built-in network fit.
-
-    Parameters
-    ----------
-    first : str
-        Name of the first layer, which may be the last.
-    inputs : CSR matrix of shape (old inputs, new inputs)
-    shift : ndarray of shape (old inputs,)
-    outputs : OutputMap
-    scaled : bool
-        Whether layers divide by the square root of their inputs' number.
-    """
-
-    def __init__(
-        self, first: str, inputs: sparse.csr_array, shift: np.ndarray, outputs: OutputMap, *, scaled: bool
-    ) -> None:
-        self._first, self._inputs, self._shift, self._outputs = first, inputs, shift, outputs
-        self._scaled = scaled
-
-    def apply(self, tensors: Tensors, drawn: Tensors) -> Tensors:
-        """Return the tensors for the new inputs and outputs; rows of new outputs are those of `drawn`."""
-        out, name = dict(tensors), self._first
-        weight = out[f"{name}.weight"].double().numpy()
-        moved = np.ascontiguousarray((self._inputs.T @ weight.T).T)
-        if self._scaled:  # layers divide by the square root of their inputs' number
-            moved *= np.sqrt(moved.shape[1] / weight.shape[1])
-            weight = weight / np.sqrt(weight.shape[1])
-        out[f"{name}.weight"] = torch.from_numpy(moved)
-        out[f"{name}.bias"] = out[f"{name}.bias"].double() + torch.from_numpy(weight @ self._shift)
-        known = np.flatnonzero(self._outputs.rows >= 0)
-        rows, scale, shift = (torch.from_numpy(values[known]) for values in self._outputs)
-        old = out["output.weight"].double()[rows], out["output.bias"].double()[rows]
-        fresh = drawn["output.weight"].double().clone(), drawn["output.bias"].double().clone()
-        fresh[0][known], fresh[1][known] = old[0] * scale.unsqueeze(1), old[1] * scale + shift
-        out["output.weight"], out["output.bias"] = fresh
-        return out
 
 
 def _sources(value: Any, estimator: Any, network: Network, prepared: Prepared) -> list[_Source]:
@@ -158,8 +117,8 @@ def _sources(value: Any, estimator: Any, network: Network, prepared: Prepared) -
         return [_Source(_checked(state, network)) for state in states]
     _check_same_shape(states[0], modules[0], network)
     table, shift = input_map(*inputs_of(source, estimator), prepared.inputs, prepared.rows)
-    outputs = output_map(source, estimator, len(states[0]["output.bias"]), network.n_outputs)
-    fit = _Fit(_first_layer(network), table, shift, outputs, scaled=network.scaled)
+    n_outputs = len(states[0]["output.bias"]) // network.heads
+    fit = Ends(network, table, shift, output_map(source, estimator, n_outputs, network.n_outputs))
     return [_Source(state, fit) for state in states]
 
 
@@ -204,10 +163,16 @@ def _checked(given: Tensors, network: Network) -> Tensors:
 def _check_same_shape(given: Tensors, module: nn.Module, network: StackedNetwork) -> None:
     """Refuse a fitted network that differs in more than its inputs and outputs."""
     blocks = {**network.layout.blocks, **network.buffers.blocks}
-    first = _first_layer(network)
-    open_ends = {f"{first}.weight": slice(0, 1), "output.weight": slice(1, 2), "output.bias": slice(0, 0)}
+    first = first_layer(network)
+    nothing = slice(0, 0)
+    open_ends = {
+        f"{first}.weight": slice(0, 1),
+        "output.weight": slice(1, 2),
+        "output.bias": nothing,
+        "heads.r": nothing,
+    }
     if first == "output":
-        open_ends["output.weight"] = slice(0, 0)
+        open_ends["output.weight"] = nothing
     there = {name: tuple(value.shape) for name, value in given.items() if value.is_floating_point()}
     wrong = []
     for name in {**blocks, **there}:
@@ -218,32 +183,30 @@ def _check_same_shape(given: Tensors, module: nn.Module, network: StackedNetwork
             wrong.append(f"no {name}")
         elif there[name][part] != here.shape[part]:
             wrong.append(f"{name} of shape {there[name]} for {here.shape}")
-    functions = [_functions(one) for one in (module, network.module())]
-    scaled = [any(kind is ScaledLinear for kind, _, _ in one) for one in functions]
+    networks = module, network.module()
+    scaled = [_is_scaled(one) for one in networks]
     if not wrong and scaled[0] != scaled[1]:
         wrong = ["an initializer that scales " + " for one that scales ".join(_SCALES[one] for one in scaled)]
     elif not wrong:
-        pairs = zip(*([one for one in own if one[0] is not ScaledLinear] for own in functions), strict=True)
+        pairs = zip(*(_functions(one) for one in networks), strict=True)
         wrong = [f"{one[2]} for {other[2]}" for one, other in pairs if one != other][:1]
     if wrong:
+        heads = "n_heads, " if network.heads > 1 else ""
         raise InvalidParameterError(
-            "The 'initial_weights' parameter must be a network of the same hidden_layer_sizes, activation and "
+            f"The 'initial_weights' parameter must be a network of the same hidden_layer_sizes, {heads}activation and "
             f"normalization. Got one with {_listed(wrong)} instead."
         )
 
 
-def _first_layer(network: StackedNetwork) -> str:
-    return next(iter(network.layout.blocks)).rpartition(".")[0]
-
-
 def _functions(module: nn.Module) -> list[tuple[type, Any, str]]:
-    """Return what tells one activation from another, and layers that are scaled from those that are not."""
-    layers = [
-        layer
-        for name, layer in module.named_modules()
-        if name.rpartition(".")[2].startswith("activation") or isinstance(layer, ScaledLinear)
-    ]
+    """Return what tells one activation from another."""
+    layers = [layer for name, layer in module.named_modules() if name.rpartition(".")[2].startswith("activation")]
     return [(type(layer), getattr(layer, "function", None), repr(layer)) for layer in layers]
+
+
+def _is_scaled(module: nn.Module) -> bool:
+    """Return whether layers divide by the square root of their inputs' number."""
+    return any(isinstance(one, ScaledLinear) or getattr(one, "scaled", False) for one in module.modules())
 
 
 def _check_same_data(source: Any, estimator: Any) -> None:

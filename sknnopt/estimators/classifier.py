@@ -64,6 +64,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         *,
         network: str | nn.Module | Callable[..., nn.Module] = "mlp",
         hidden_layer_sizes: int | Sequence[int] = (128, 128),
+        n_heads: int = 32,
         activation: str | Activation | Callable[..., Any] = "silu",
         normalization: str | None = None,
         numeric_embedding: str | NumericEmbedding | None = None,
@@ -107,6 +108,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
     ) -> None:
         self.network = network
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_heads = n_heads
         self.activation = activation
         self.normalization = normalization
         self.numeric_embedding = numeric_embedding

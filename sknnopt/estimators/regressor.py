@@ -62,6 +62,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         *,
         network: str | nn.Module | Callable[..., nn.Module] = "mlp",
         hidden_layer_sizes: int | Sequence[int] = (128, 128),
+        n_heads: int = 32,
         activation: str | Activation | Callable[..., Any] = "relu",
         normalization: str | None = None,
         numeric_embedding: str | NumericEmbedding | None = None,
@@ -102,6 +103,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
     ) -> None:
         self.network = network
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_heads = n_heads
         self.activation = activation
         self.normalization = normalization
         self.numeric_embedding = numeric_embedding

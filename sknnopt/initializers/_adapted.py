@@ -243,7 +243,10 @@ def own(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
 
 
 def units_of(layer: nn.Module, outputs: Tensor) -> Tensor:
-    """Return each unit's outputs, or each channel's, float64 of shape (units, n)."""
+    """Return each unit's outputs, or each channel's, float64 of shape (units, n); a layer may know them better."""
+    if hasattr(layer, "by_unit"):
+        units: Tensor = layer.by_unit(outputs)  # type: ignore[operator]
+        return units.double()
     return outputs.movedim(-1 if isinstance(layer, nn.Linear) else 1, 0).flatten(1).double()
 
 

@@ -2,8 +2,9 @@
 
 from sknnopt._layout import Layout, padded
 from sknnopt.nn._dense import ScaledLinear
-from sknnopt.nn._ensemble import MemberAverage
+from sknnopt.nn._ensemble import Link, MemberAverage
 from sknnopt.nn._factory import Module
+from sknnopt.nn._heads_modules import Heads, HeadsAverage, HeadsLinear, HeadsOutput
 from sknnopt.nn._inputs import Inputs
 from sknnopt.nn._layer import EVALUATION, Pass
 from sknnopt.nn._network import BoundNetwork, Network, load_member
@@ -16,14 +17,20 @@ from sknnopt.nn._workspace import Rows, Workspace, width
 from sknnopt.nn.custom import CustomNetwork
 from sknnopt.nn.mlp import MLP
 from sknnopt.nn.resnet import ResNet
+from sknnopt.nn.tabm import TabM
 
 __all__ = [
     "EVALUATION",
     "MLP",
     "BoundNetwork",
     "CustomNetwork",
+    "Heads",
+    "HeadsAverage",
+    "HeadsLinear",
+    "HeadsOutput",
     "Inputs",
     "Layout",
+    "Link",
     "MemberAverage",
     "Module",
     "Network",
@@ -34,6 +41,7 @@ __all__ = [
     "Rowset",
     "ScaledLinear",
     "StackedNetwork",
+    "TabM",
     "Temperature",
     "Workspace",
     "load_member",

@@ -57,6 +57,8 @@ class Dense:
         False for the first layer, whose input needs none.
     scaled : bool
         Whether c is 1 / sqrt(F), and not 1; see :class:`ScaledLinear`.
+    bias : bool
+        False without b.
     """
 
     def __init__(
@@ -68,25 +70,24 @@ class Dense:
         *,
         input_gradient: bool,
         scaled: bool = False,
+        bias: bool = True,
     ) -> None:
         self._weight = parameters[f"{name}.weight"]
-        self._bias = parameters[f"{name}.bias"].unsqueeze(2)
+        self._bias = parameters[f"{name}.bias"].unsqueeze(2) if bias else None
         outputs, inputs = self._weight.shape[1:]
         self._out = space.features(f"{name}.out", outputs)
-        self._scale = 1 / math.sqrt(inputs) if scaled else None
+        self._scale = factor(inputs, scaled=scaled)
         self._height = height(outputs, space.rows)
         self._tall_weight: Tensor | None = None
         if self._height > outputs:
             self._tall_weight = _block(space, f"{name}.tall_weight", self._height, inputs)
             self._tall_out, self._copied_weight = self._out.tall(self._height), self._tall_weight[:, :outputs]
         self._x = self._x_transposed = self._out.view
-        self._multiply: Callable[..., object] = torch.bmm
-        if space.products is not None:
-            self._multiply = partial(_rounded_product, dtype=space.products)
+        self._multiply = multiplication(space)
         self._input_gradient: Rows | None = None
         if gradients is not None:
             self._weight_gradient = gradients[f"{name}.weight"]
-            self._bias_gradient = gradients[f"{name}.bias"]
+            self._bias_gradient = gradients[f"{name}.bias"] if bias else None
             self._weight_product = self._place(name, space, inputs if input_gradient else width(inputs))
             if self._weight_product is not None:
                 self._copied_gradient = self._weight_product[:, :outputs, :inputs]
@@ -104,10 +105,10 @@ class Dense:
         else:
             self._copied_weight.copy_(self._weight)
             self._multiply(self._tall_weight, x.view, out=self._tall_out)
-        if self._scale is None:
+        if self._scale is not None:
+            self._out.view.mul_(self._scale)
+        if self._bias is not None:
             self._out.view.add_(self._bias)
-        else:
-            self._out.view.mul_(self._scale).add_(self._bias)
         return self._out
 
     def backward(self, gradient: Rows) -> Rows:
@@ -123,7 +124,8 @@ class Dense:
             self._weight_gradient.add_(0.0)  # a single product may be -0 for one member where it is 0 for K
         if self._scale is not None:
             self._weight_gradient.mul_(self._scale)
-        torch.sum(gradient.view, 2, out=self._bias_gradient)
+        if self._bias_gradient is not None:
+            torch.sum(gradient.view, 2, out=self._bias_gradient)
         if self._input_gradient is None:
             return gradient
         self._multiply(self._transposed, gradient.view, out=self._input_gradient.view)
@@ -145,6 +147,16 @@ class Dense:
         if size == gradient[0].numel() and (gradient.is_contiguous() or size > SMALL or size != padded(size)):
             return None
         return _block(space, f"{name}.weight_gradient", self._height, columns)
+
+
+def factor(inputs: int, *, scaled: bool) -> float | None:
+    """Return 1 / sqrt(F) for a layer of F inputs that is scaled, None for another."""
+    return 1 / math.sqrt(inputs) if scaled else None
+
+
+def multiplication(space: Workspace) -> Callable[..., object]:
+    """Return what multiplies batches of matrices into an ``out``, their factors rounded where the workspace says so."""
+    return torch.bmm if space.products is None else partial(_rounded_product, dtype=space.products)
 
 
 def _rounded_product(left: Tensor, right: Tensor, *, out: Tensor, dtype: torch.dtype) -> None:

@@ -47,16 +47,26 @@ class MemberAverage(nn.Module):
 
     def average(self, scores: Tensor) -> Tensor:
         """Return the scores (..., O) that stand for the average over the first axis of ``scores``."""
-        out = self._average(scores)
+        out = average(scores, self.link)
         return out if self.temperature == 1 else out / self.temperature
 
-    def _average(self, scores: Tensor) -> Tensor:
-        if self.link == "identity":
-            return scores.mean(0)
-        count = math.log(len(scores))
-        if self.link == "exp":
-            return torch.logsumexp(scores, 0) - count
-        if self.link == "softmax":
-            return torch.logsumexp(functional.log_softmax(scores, -1), 0) - count
-        yes = torch.logsumexp(functional.logsigmoid(scores), 0)
-        return yes - torch.logsumexp(functional.logsigmoid(-scores), 0)
+
+def average(scores: Tensor, link: Link) -> Tensor:
+    """Return the scores (..., O) of the prediction that is the average over the first axis of ``scores``.
+
+    Examples
+    --------
+    >>> average(torch.tensor([[0.0], [2.0]]), "identity")
+    tensor([1.])
+    >>> average(torch.tensor([[0.0], [2.0]]), "exp").exp()
+    tensor([4.1945])
+    """
+    if link == "identity":
+        return scores.mean(0)
+    count = math.log(len(scores))
+    if link == "exp":
+        return torch.logsumexp(scores, 0) - count
+    if link == "softmax":
+        return torch.logsumexp(functional.log_softmax(scores, -1), 0) - count
+    yes = torch.logsumexp(functional.logsigmoid(scores), 0)
+    return yes - torch.logsumexp(functional.logsigmoid(-scores), 0)

@@ -16,7 +16,10 @@ class BoundNetwork(Protocol):
     """A network bound to the flat vectors of K members and to a workspace of B rows."""
 
     def forward(self, x: Tensor, step: Pass) -> Rows:
-        """Return the scores, view (K, O, B), of the rows ``x`` (K, B, F)."""
+        """Return the scores, view (K, O, B), of the rows ``x`` (K, B, F).
+
+        Of a network of H heads they are, in training, every head's, (K, O, H B), one head's after the other's.
+        """
 
     def backward(self, gradient: Rows) -> None:
         """Write the gradients of all parameters, given that of the scores."""
@@ -48,6 +51,10 @@ class Network(Protocol):
         Trained parameters, and statistics that training leaves behind.
     stackable : bool
         True if K > 1 members can be bound at once. Only then are short batches padded.
+    heads : int
+        H, the number of predictions of a row that are trained, each by its own loss; their average is what is judged.
+    multiply_adds, row_size : int
+        Of a row's forward pass, the multiplications and about how many numbers it becomes.
     """
 
     @property
@@ -61,6 +68,15 @@ class Network(Protocol):
 
     @property
     def stackable(self) -> bool: ...
+
+    @property
+    def heads(self) -> int: ...
+
+    @property
+    def multiply_adds(self) -> int: ...
+
+    @property
+    def row_size(self) -> int: ...
 
     def structure(self) -> Hashable:
         """Return what two networks must share to be stacked."""

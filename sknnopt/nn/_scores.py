@@ -11,6 +11,7 @@ from sknnopt import activations
 from sknnopt._threads import single_thread
 from sknnopt.nn._dense import ScaledLinear
 from sknnopt.nn._ensemble import MemberAverage
+from sknnopt.nn._heads_modules import Heads, HeadsAverage, HeadsLinear, HeadsOutput
 from sknnopt.nn._residual import Residual
 from sknnopt.nn._temperature import Temperature
 
@@ -105,6 +106,43 @@ def _residual(layer: nn.Module, x: Tensor) -> Tensor:
     return x + _run(layer, x)
 
 
+def _heads(layer: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(layer, Heads)
+    return (x.unsqueeze(2) * _of_units(layer.r, layer.heads)).flatten(2)
+
+
+def _heads_linear(layer: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(layer, HeadsLinear)
+    if layer.r is not None:
+        x = (_split(x, layer.heads) * _of_units(layer.r, layer.heads)).flatten(2)
+    out = _split(torch.bmm(layer.scaled_weight().expand(len(x), -1, -1), x), layer.heads)
+    return out.mul_(_of_units(layer.s, layer.heads)).add_(_of_units(layer.b, layer.heads)).flatten(2)
+
+
+def _heads_output(layer: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(layer, HeadsOutput)
+    weight = layer.scaled_weight()
+    out = torch.stack([torch.bmm(weight, tile) for tile in _split(x, layer.heads).transpose(1, 2)])
+    return out.transpose(1, 2).add(_of_units(layer.bias, layer.heads)).flatten(2)
+
+
+def _heads_average(layer: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(layer, HeadsAverage)
+    rows = _split(x, layer.heads).permute(2, 0, 3, 1).flatten(0, 2)
+    averaged: Tensor = layer(rows)
+    return averaged.view(len(x), -1, x.shape[1]).transpose(1, 2)
+
+
+def _split(x: Tensor, heads: int) -> Tensor:
+    """Return tiles (T, F, H tile) of several heads as (T, F, H, tile)."""
+    return x.view(*x.shape[:2], heads, -1)
+
+
+def _of_units(values: Tensor, heads: int) -> Tensor:
+    """Return numbers (H F,), given head by head, as (F, H, 1)."""
+    return values.view(heads, -1).T.unsqueeze(2)
+
+
 _TILED: dict[type[nn.Module], Callable[[nn.Module, Tensor], Tensor]] = {
     nn.Linear: _linear,
     ScaledLinear: _linear,
@@ -113,5 +151,9 @@ _TILED: dict[type[nn.Module], Callable[[nn.Module, Tensor], Tensor]] = {
     nn.Dropout: _call,
     Residual: _residual,
     Temperature: _call,
+    Heads: _heads,
+    HeadsLinear: _heads_linear,
+    HeadsOutput: _heads_output,
+    HeadsAverage: _heads_average,
     **{type(make().module()): _call for make in activations.REGISTRY.values()},
 }

@@ -51,6 +51,21 @@ class StackedNetwork(ABC):
 
     stackable = True
 
+    @property
+    def heads(self) -> int:
+        """How many predictions of a row are trained, whose average is the network's."""
+        return 1
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiplications of a row's forward pass."""
+        return self.layout.weight_size
+
+    @property
+    def row_size(self) -> int:
+        """About how many numbers a row becomes in a forward pass."""
+        return sum(block.shape[0] for block in self.layout.blocks.values())
+
     @abstractmethod
     def _parts(self) -> Iterator[Part]:
         """Yield the parts in the order of the forward pass."""
@@ -129,7 +144,11 @@ class StackedNetwork(ABC):
         slopes = None if gradients is None else self.layout.views(gradients)
         views, statistics = self.layout.views(parameters), self.buffers.views(buffers)
         binding = Binding(views, slopes, statistics, space, dropout, depth_rates, random)
-        return BoundStack(bound(self.parts, binding), self.n_inputs, binding.dropouts, binding.normalizations)
+        return BoundStack(self._bound(binding), self.n_inputs, binding.dropouts, binding.normalizations)
+
+    def _bound(self, binding: Binding) -> list[Layer]:
+        """Return the layers of the parts."""
+        return bound(self.parts, binding)
 
     def module(self) -> nn.Module:
         """Return a :class:`torch.nn.Sequential` of plain modules, their parameters not yet filled."""
@@ -163,7 +182,10 @@ class BoundStack:
         self._inputs: dict[int, Rows] = {}
 
     def forward(self, x: Tensor, step: Pass) -> Rows:
-        """Return the scores, view (K, O, B), of the rows ``x`` (K, B, F), which columns of zeros may follow."""
+        """Return the scores, view (K, O, B), of the rows ``x`` (K, B, F), which columns of zeros may follow.
+
+        In training they are those of all heads, (K, O, H B).
+        """
         rows = self._inputs.get(id(x))
         if rows is None:
             rows = self._inputs[id(x)] = Rows(x, x[..., : self._features].transpose(1, 2))

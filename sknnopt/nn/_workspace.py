@@ -89,6 +89,12 @@ class Workspace:
         part._store = self._store
         return part
 
+    def repeated(self, times: int) -> "Workspace":
+        """Return a workspace of so many times the rows over the same memory."""
+        part = Workspace(self.members, self.rows * times, self.dtype, self.device, self.products)
+        part._store = self._store
+        return part
+
     def flat(self, name: str, size: int, dtype: torch.dtype | None = None) -> Tensor:
         """Return a zeroed buffer of shape (K, size padded)."""
         if name not in self._store:

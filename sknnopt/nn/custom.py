@@ -51,6 +51,7 @@ class CustomNetwork:
     """
 
     stackable = False
+    heads = 1
 
     def __init__(self, module: nn.Module, n_outputs: int) -> None:
         self._module = module
@@ -65,6 +66,16 @@ class CustomNetwork:
         )
         statistics = [(name, tuple(b.shape)) for name, b in module.named_buffers() if b.is_floating_point()]
         self.buffers = Layout([], statistics)
+
+    @property
+    def multiply_adds(self) -> int:
+        """The number of its weights."""
+        return self.layout.weight_size
+
+    @property
+    def row_size(self) -> int:
+        """The number of its units."""
+        return sum(block.shape[0] if block.shape else 1 for block in self.layout.blocks.values())
 
     def structure(self) -> Hashable:
         """Return the module's identity: it shares a cohort with nobody."""
