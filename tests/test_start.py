@@ -379,7 +379,7 @@ class TestMembers:
 
     def test_rows_are_the_members_own_and_as_many_as_are_wanted(self):
         looking = Looking()
-        job = jobs_of("orthogonal", 1, sparse=False, normalization="batch")[0]
+        job = jobs_of("orthogonal", 1, sparse=False, normalization="batch", network="mlp")[0]
         rows = np.arange(30, 90)
         job = replace(job, rows=rows, techniques=replace(job.techniques, initializer=looking))
         start_of(job)

@@ -320,7 +320,7 @@ def each_head(estimator, rows):
 def test_a_step_follows_the_mean_of_the_heads_losses(normalization, weighted):
     """With label smoothing and sample weights; and not the loss of the averaged prediction."""
     weight = np.linspace(0.5, 2.0, len(X)) if weighted else None
-    settings = {"label_smoothing": 0.1, "normalization": normalization}
+    settings = {"n_heads": H, "label_smoothing": 0.1, "normalization": normalization}
     before = still(NNClassifier, X, Y, weight, **settings)
     after = NNClassifier(**{**STEP, **settings}).fit(X, Y, sample_weight=weight)
     counts = torch.ones(len(X)) if weight is None else torch.from_numpy(weight / weight.mean())
