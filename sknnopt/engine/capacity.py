@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from sknnopt._layout import Block
 from sknnopt._memory import available_memory
 from sknnopt.engine.job import Job
 
@@ -25,7 +26,8 @@ def suitable_members(job: Job) -> int:
     """Return how many members like this one train fastest together, a power of two, within the available memory."""
     if not job.network.stackable:
         return 1
-    work = 3 * job.network.layout.weight_size * job.techniques.batch_size
+    products = sum(block.size for block in job.network.layout.blocks.values() if len(block.shape) >= 2)
+    work = 3 * products * job.techniques.batch_size
     fastest = 2 ** round(math.log2(max(1.0, COST / math.sqrt(max(1, work)))))
     affordable = int(MEMORY_SHARE * available_memory() / member_bytes(job))
     return max(1, min(MOST, fastest, affordable)) * len(job.devices)
@@ -35,13 +37,21 @@ def member_bytes(job: Job) -> int:
     """Return about how much memory a member takes in its cohort.
 
     That is parameters three times (with gradients and the best epoch's), an average of them if there is one, what the
-    optimizer carries, and, of a batch, every layer's rows four times (products, activations and the gradients of both).
+    optimizer carries, and, of a batch, every layer's rows four times (products, activations and the gradients of both);
+    where columns are embedded, theirs and those of all their features.
     """
     features = math.prod(job.table.row_shape)
-    units = sum(block.shape[0] for block in job.network.layout.blocks.values())
+    units = sum(_units(block) for block in job.network.layout.blocks.values())
     rows = job.techniques.batch_size * (features + 4 * units)
     copies = 3 if job.techniques.weight_averaging is None else 4
     return (copies * job.network.layout.size + _state_size(job) + rows) * job.dtype.itemsize
+
+
+def _units(block: Block) -> int:
+    """Return how many numbers of each row a parameter has to do with; of an embedding (C, D, T) C D and C T."""
+    if block.is_weight or len(block.shape) < 3:
+        return block.shape[0]
+    return block.shape[0] * sum(block.shape[1:])
 
 
 def _state_size(job: Job) -> int:

@@ -2,6 +2,7 @@
 
 from sknnopt._layout import Layout, padded
 from sknnopt.nn._dense import ScaledLinear
+from sknnopt.nn._embedding import InputEmbedding
 from sknnopt.nn._ensemble import MemberAverage
 from sknnopt.nn._factory import Module
 from sknnopt.nn._inputs import Inputs
@@ -21,6 +22,7 @@ __all__ = [
     "MLP",
     "BoundNetwork",
     "CustomNetwork",
+    "InputEmbedding",
     "Inputs",
     "Layout",
     "MemberAverage",

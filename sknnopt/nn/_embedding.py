@@ -78,7 +78,8 @@ def clip_bins(values: Tensor, dim: int = -1) -> None:
 
 class PeriodicFeatures(ColumnwiseLinear):
     """Cosines and sines of learnt ``frequency`` (C, k), or cosines of learnt ``phase``; see \
-:class:`~sknnopt.embeddings.Periodic`."""
+:class:`~sknnopt.embeddings.Periodic`.
+    """
 
     def __init__(self, columns: int, embedding: Periodic) -> None:
         super().__init__(columns, embedding)
