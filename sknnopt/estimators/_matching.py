@@ -84,20 +84,25 @@ def inputs_of(before: Any, now: Any) -> tuple[Inputs, Inputs]:
     return Inputs.of(before, keys[0]), Inputs.of(now, keys[1])
 
 
-def input_map(before: Inputs, now: Inputs, table: Any, rows: NDArray[np.int64]) -> tuple[sparse.csr_array, Floats]:
+class Lines(NamedTuple):
+    """The old encoding of each shared column of numbers, over the new one: ``slope * new + offset``."""
+
+    keys: list[Hashable]
+    slope: Floats
+    offset: Floats
+
+
+def input_map(before: Inputs, now: Inputs, lines: Lines) -> tuple[sparse.csr_array, Floats]:
     """Return what makes the old encoding of the new one: old = new @ map.T + shift, as near as may be.
 
     A first layer of weights W and bias b becomes W @ map and b + W @ shift. Encoded columns that were unknown have
-    zeros in the map. Numbers that are scaled otherwise, where the smooth clip makes that a curve, are fitted by least
-    squares on the new rows; everything else is exact.
+    zeros in the map. Numbers that are scaled otherwise, where the smooth clip makes that a curve, are as near as their
+    lines; everything else is exact.
 
     Parameters
     ----------
     before, now : Inputs
-    table : Tensor or CSR matrix of shape (n, now.width)
-        The new encoding.
-    rows : ndarray of int
-        The training rows.
+    lines : Lines
 
     Returns
     -------
@@ -106,9 +111,7 @@ def input_map(before: Inputs, now: Inputs, table: Any, rows: NDArray[np.int64]) 
     """
     entries: list[tuple[int, int, float]] = []
     shift = np.zeros(before.width)
-    shared = [key for key in now.numeric if key in before.numeric]
-    slopes, shifts = _lines(before, now, shared, table, rows)
-    for key, slope, offset in zip(shared, slopes, shifts, strict=True):
+    for key, slope, offset in zip(*lines, strict=True):
         old = before.numeric[key]
         entries.append((old, now.numeric[key], slope))
         shift[old] = offset
@@ -116,13 +119,13 @@ def input_map(before: Inputs, now: Inputs, table: Any, rows: NDArray[np.int64]) 
             entries.append((old, now.marks[key], -offset))  # a missing number is 0 in either encoding
     entries += [(before.marks[key], place, 1.0) for key, place in now.marks.items() if key in before.marks]
     for key in now.levels.keys() & before.levels.keys():
-        entries += _levels(*before.levels[key], *now.levels[key])
+        entries += level_entries(*before.levels[key], *now.levels[key])
     places = np.array([entry[:2] for entry in entries], dtype=np.intp).reshape(-1, 2).T
     values = np.array([entry[2] for entry in entries], dtype=np.float64)
     return sparse.coo_array((values, tuple(places)), shape=(before.width, now.width)).tocsr(), shift
 
 
-def _levels(first_before: int, before: Levels, first: int, now: Levels) -> list[tuple[int, int, float]]:
+def level_entries(first_before: int, before: Levels, first: int, now: Levels) -> list[tuple[int, int, float]]:
     """Return the entries of a categorical column: a level is encoded as it was, levels that share as their mean."""
     entries = []
     for place in range(now.width):
@@ -133,10 +136,18 @@ def _levels(first_before: int, before: Levels, first: int, now: Levels) -> list[
     return entries
 
 
-def _lines(
-    before: Inputs, now: Inputs, keys: list[Hashable], table: Any, rows: NDArray[np.int64]
-) -> tuple[Floats, Floats]:
-    """Return slope and offset of the old encoding over the new one, of each column of numbers in `keys`."""
+def lines_between(before: Inputs, now: Inputs, table: Any, rows: NDArray[np.int64]) -> Lines:
+    """Return what makes the old encoding of numbers of the new one: exactly, or by least squares on training rows.
+
+    Parameters
+    ----------
+    before, now : Inputs
+    table : Tensor or CSR matrix of shape (n, now.width)
+        The new encoding.
+    rows : ndarray of int
+        The training rows.
+    """
+    keys = [key for key in now.numeric if key in before.numeric]
     old = [before.numeric[key] for key in keys]
     new = [now.numeric[key] for key in keys]
     slope, offset = np.ones(len(keys)), np.zeros(len(keys))
@@ -152,13 +163,13 @@ def _lines(
     if len(curved):
         columns = [new[place] for place in curved]
         marks = [now.marks.get(keys[place], -1) for place in curved]
-        values, present = _values(table, rows, columns, marks)
-        target = _encoded(values, ratio[curved], step[curved], now.clip, before.clip)
+        values, present = some_values(table, rows, columns, marks)
+        target = encoded(values, ratio[curved], step[curved], now.clip, before.clip)
         slope[curved], offset[curved] = _least_squares(values, target, present)
-    return slope, offset
+    return Lines(keys, slope, offset)
 
 
-def _values(
+def some_values(
     table: Any, rows: NDArray[np.int64], columns: list[int], marks: list[int]
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Return encoded numbers of some training rows, evenly spread, and which of them are there."""
@@ -177,7 +188,7 @@ def _values(
     return take(columns), present
 
 
-def _encoded(values: Floats, ratio: Floats, step: Floats, clipped: bool, clip: bool) -> Floats:
+def encoded(values: Floats, ratio: Floats, step: Floats, clipped: bool, clip: bool) -> Floats:
     """Return what the old encoding makes of numbers given in the new one."""
     if clipped:
         bent = np.clip(values / CLIP, -1 + 1e-7, 1 - 1e-7)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
@@ -14,15 +13,20 @@ from torch import Tensor, nn
 from sknnopt._choices import suggestion
 from sknnopt._compat import InvalidParameterError
 from sknnopt._random import MemberRandom
-from sknnopt.engine import Progress
+from sknnopt.engine import Progress, training_rows
 from sknnopt.estimators._data import Prepared
-from sknnopt.estimators._fitted import FittedMixin, members
+from sknnopt.estimators._embedded import EmbeddedColumns
+from sknnopt.estimators._ends import Ends
+from sknnopt.estimators._fitted import FittedMixin, embedding_of, members
 from sknnopt.estimators._layer_choice import primary_names
-from sknnopt.estimators._matching import OutputMap, input_map, inputs_of, output_map
+from sknnopt.estimators._matching import input_map, inputs_of, lines_between, output_map
 from sknnopt.initializers import Initializer
-from sknnopt.nn import CustomNetwork, Network, ScaledLinear, StackedNetwork
+from sknnopt.nn import CustomNetwork, InputEmbedding, Network, ScaledLinear, StackedNetwork
 
 Tensors = dict[str, Tensor]
+
+COLUMNS = ("embedding.", "input_scale.")
+"""Layers that belong to the columns of a table, of which another has others."""
 
 _MOST_LISTED = 6
 _SCALES = {True: "layers", False: "weights"}
@@ -92,56 +96,21 @@ def starting_points(
     if estimator.initial_weights is None:
         return [None] * len(networks)
     sources = _sources(estimator.initial_weights, estimator, networks[0], prepared)
+    statistics = torch.zeros(networks[0].buffers.size, dtype=dtype)
+    if isinstance(networks[0], StackedNetwork) and networks[0].learns:
+        rows = training_rows(prepared.table, prepared.rows, dtype)
+        networks[0].learn(networks[0].buffers.single(statistics), rows)
     out: list[Progress | None] = []
     for k, (network, initializer, seed) in enumerate(zip(networks, initializers, seeds, strict=True)):
-        out.append(_begin(network, initializer, seed, dtype, sources[k % len(sources)]))
+        out.append(_begin(network, initializer, seed, statistics.clone(), sources[k % len(sources)]))
     return out
 
 
 class _Source:
     """Tensors by name, and where they stand for other columns or classes than here, how they are made to fit."""
 
-    def __init__(self, tensors: Tensors, fit: "_Fit | None" = None) -> None:
+    def __init__(self, tensors: Tensors, fit: Ends | None = None) -> None:
         self.tensors, self.fit = tensors, fit
-
-
-class _Fit:
-    """Makes the first and the last layer of a built-in network fit.
-
-    Parameters
-    ----------
-    first : str
-        Name of the first layer, which may be the last.
-    inputs : CSR matrix of shape (old inputs, new inputs)
-    shift : ndarray of shape (old inputs,)
-    outputs : OutputMap
-    scaled : bool
-        Whether layers divide by the square root of their inputs' number.
-    """
-
-    def __init__(
-        self, first: str, inputs: sparse.csr_array, shift: np.ndarray, outputs: OutputMap, *, scaled: bool
-    ) -> None:
-        self._first, self._inputs, self._shift, self._outputs = first, inputs, shift, outputs
-        self._scaled = scaled
-
-    def apply(self, tensors: Tensors, drawn: Tensors) -> Tensors:
-        """Return the tensors for the new inputs and outputs; rows of new outputs are those of `drawn`."""
-        out, name = dict(tensors), self._first
-        weight = out[f"{name}.weight"].double().numpy()
-        moved = np.ascontiguousarray((self._inputs.T @ weight.T).T)
-        if self._scaled:  # layers divide by the square root of their inputs' number
-            moved *= np.sqrt(moved.shape[1] / weight.shape[1])
-            weight = weight / np.sqrt(weight.shape[1])
-        out[f"{name}.weight"] = torch.from_numpy(moved)
-        out[f"{name}.bias"] = out[f"{name}.bias"].double() + torch.from_numpy(weight @ self._shift)
-        known = np.flatnonzero(self._outputs.rows >= 0)
-        rows, scale, shift = (torch.from_numpy(values[known]) for values in self._outputs)
-        old = out["output.weight"].double()[rows], out["output.bias"].double()[rows]
-        fresh = drawn["output.weight"].double().clone(), drawn["output.bias"].double().clone()
-        fresh[0][known], fresh[1][known] = old[0] * scale.unsqueeze(1), old[1] * scale + shift
-        out["output.weight"], out["output.bias"] = fresh
-        return out
 
 
 def _sources(value: Any, estimator: Any, network: Network, prepared: Prepared) -> list[_Source]:
@@ -157,10 +126,34 @@ def _sources(value: Any, estimator: Any, network: Network, prepared: Prepared) -
         _check_same_data(source, estimator)
         return [_Source(_checked(state, network)) for state in states]
     _check_same_shape(states[0], modules[0], network)
-    table, shift = input_map(*inputs_of(source, estimator), prepared.table.inputs, prepared.rows)
+    _check_same_embedding(source, estimator)
+    inputs, rows = inputs_of(source, estimator), (prepared.table.inputs, prepared.rows)
+    lines = lines_between(*inputs, *rows)
+    encoding = input_map(*inputs, lines)
+    embeds = _embedding_in(modules[0]), _embedding_in(network.module())
+    columns = None
+    if embeds != (None, None):
+        numeric = None if network.inputs is None else network.inputs.embedding
+        columns = EmbeddedColumns(*inputs, lines, encoding, embeds, numeric, *rows)
     outputs = output_map(source, estimator, len(states[0]["output.bias"]), network.n_outputs)
-    fit = _Fit(_first_layer(network), table, shift, outputs, scaled=network.scaled)
-    return [_Source(state, fit) for state in states]
+    ends = Ends(_first_layer(network), *encoding, outputs, scaled=network.scaled, columns=columns)
+    return [_Source(state, ends) for state in states]
+
+
+def _embedding_in(module: nn.Module) -> InputEmbedding | None:
+    return next((part for part in module.children() if isinstance(part, InputEmbedding)), None)
+
+
+def _check_same_embedding(source: Any, estimator: Any) -> None:
+    """Refuse a fitted network whose columns are embedded otherwise."""
+    here = embedding_of(estimator.get_params(deep=False))
+    there = {name: source._fitted_shape.get(name) or None for name in here}
+    wrong = [f"{name}={there[name]!r}" for name, value in here.items() if there[name] != (value or None)]
+    if wrong:
+        raise InvalidParameterError(
+            f"The 'initial_weights' parameter must be a network of the same {', '.join(here)}. Got one with "
+            f"{', '.join(wrong)} instead."
+        )
 
 
 def _tensors_of(module: nn.Module) -> dict[str, Tensor]:
@@ -211,6 +204,8 @@ def _check_same_shape(given: Tensors, module: nn.Module, network: StackedNetwork
     there = {name: tuple(value.shape) for name, value in given.items() if value.is_floating_point()}
     wrong = []
     for name in {**blocks, **there}:
+        if name.startswith(COLUMNS):
+            continue
         here, part = blocks.get(name), open_ends.get(name, slice(None))
         if here is None:
             wrong.append(f"{name}, which this network has not")
@@ -264,17 +259,17 @@ def _check_same_data(source: Any, estimator: Any) -> None:
 
 
 def _begin(
-    network: Network, initializer: Initializer | None, seed: np.random.SeedSequence, dtype: torch.dtype, source: _Source
+    network: Network, initializer: Initializer | None, seed: np.random.SeedSequence, statistics: Tensor, source: _Source
 ) -> Progress:
-    """Return what is drawn, with the source's tensors in the places they have."""
-    flat = [torch.zeros(layout.size, dtype=dtype) for layout in (network.layout, network.buffers)]
+    """Return what is drawn, with the source's tensors in the places they have; and the statistics of the rows."""
+    flat = [torch.zeros(network.layout.size, dtype=statistics.dtype), statistics]
     parameters, buffers = network.layout.single(flat[0]), network.buffers.single(flat[1])
     random = MemberRandom(copy.deepcopy(seed), torch.device("cpu"))  # spawning changes a seed
     with torch.inference_mode(False), torch.no_grad():
         if isinstance(network, CustomNetwork):
             network.load(source.tensors)
         network.initialize(parameters, buffers, initializer, random)
-        given = source.tensors if source.fit is None else source.fit.apply(source.tensors, parameters)
+        given = source.tensors if source.fit is None else source.fit.apply(source.tensors, {**parameters, **buffers})
         primary = primary_names(network.module())
         for name, value in given.items():
             place = {**parameters, **buffers}.get(primary.get(name, name))

@@ -2,7 +2,7 @@
 
 from sknnopt._layout import Layout, padded
 from sknnopt.nn._dense import ScaledLinear
-from sknnopt.nn._embedding import InputEmbedding
+from sknnopt.nn._embedding import ColumnwiseLinear, InputEmbedding
 from sknnopt.nn._ensemble import MemberAverage
 from sknnopt.nn._factory import Module
 from sknnopt.nn._inputs import Inputs
@@ -21,6 +21,7 @@ __all__ = [
     "EVALUATION",
     "MLP",
     "BoundNetwork",
+    "ColumnwiseLinear",
     "CustomNetwork",
     "InputEmbedding",
     "Inputs",
