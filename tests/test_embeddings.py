@@ -195,6 +195,19 @@ class TestFeatures:
         found = features(Periodic(n_frequencies=2, phases=True), x, frequency=frequency, phase=phase)
         assert_allclose(found, np.cos(angle + phase), rtol=1e-12, atol=1e-14)
 
+    def test_a_categorical_embedding_is_a_column_a_level(self) -> None:
+        frame = pd.DataFrame({"level": list("abcab") * 8})
+        module = NNRegressor(**QUICK, categorical_embedding=4).fit(frame, np.arange(40.0)).module_
+        weight = module.embedding.category_0.weight
+        assert_array_equal(module.embedding(torch.eye(3)).detach(), weight.T.detach())
+        assert_array_equal(module.embedding(torch.zeros(1, 3)).detach(), np.zeros((1, 4)))  # a level unseen
+
+    def test_input_scale_is_a_factor_an_input(self) -> None:
+        module = NNRegressor(**QUICK, input_scale=True).fit(*DIABETES).module_
+        rows = torch.randn(5, 10)
+        assert_array_equal(module.input_scale(rows).detach(), (rows * module.input_scale.weight).detach())
+        assert module[0] is module.input_scale
+
 
 RNG = np.random.default_rng(0)
 SKEWED = RNG.exponential(size=500)

@@ -37,10 +37,9 @@ class Periodic(NumericEmbedding):
 
     References
     ----------
-    Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in tabular deep learning", 2022, equation 2.
-
-    Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
-    2024, section 3: PBLD.
+    Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in tabular deep learning", 2022, equation 2;
+    PBLD: Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular
+    data", 2024, section 3.
 
     Examples
     --------
