@@ -127,7 +127,8 @@ def draw_shared(rng, **fixed):
     }
     shared |= fixed
     if "inputs" not in shared:
-        shared["inputs"] = draw_inputs(rng, shared["n_features"]) if shared["embeds"] else None
+        embeds = shared["embeds"] and not fixed.get("sparse")
+        shared["inputs"] = draw_inputs(rng, shared["n_features"]) if embeds else None
     if shared["inputs"] is not None:
         shared["sparse"] = False
     if shared["optimizer"] in AVERAGING:

@@ -26,8 +26,9 @@ def suitable_members(job: Job) -> int:
     """Return how many members like this one train fastest together, a power of two, within the available memory."""
     if not job.network.stackable:
         return 1
-    products = sum(block.size for block in job.network.layout.blocks.values() if len(block.shape) >= 2)
-    work = 3 * products * job.techniques.batch_size
+    layout = job.network.layout
+    embeddings = sum(block.size for block in layout.blocks.values() if len(block.shape) >= 2 and not block.is_weight)
+    work = 3 * (layout.weight_size + embeddings) * job.techniques.batch_size
     fastest = 2 ** round(math.log2(max(1.0, COST / math.sqrt(max(1, work)))))
     affordable = int(MEMORY_SHARE * available_memory() / member_bytes(job))
     return max(1, min(MOST, fastest, affordable)) * len(job.devices)

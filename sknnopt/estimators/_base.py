@@ -33,7 +33,7 @@ from sknnopt.estimators._data import (
 )
 from sknnopt.estimators._devices import auto_device
 from sknnopt.estimators._fitted import FittedMixin, members
-from sknnopt.estimators._inputs import resolve_inputs
+from sknnopt.estimators._inputs import resolve_inputs, takes_sparse
 from sknnopt.estimators._parameters import (
     resolve_network,
     resolve_techniques,
@@ -216,7 +216,7 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.preprocessing == "auto"
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = takes_sparse(self._shallow())
         tags.input_tags.string = tags.input_tags.categorical = self.preprocessing == "auto"
         tags.non_deterministic = False
         return tags
