@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,14 @@ from sknnopt._compat import InvalidParameterError
 from sknnopt._random import MemberRandom
 from sknnopt.embeddings import Periodic, PiecewiseLinear
 from sknnopt.initializers import LSUV, DataDependent
-from sknnopt.nn import EVALUATION, MLP, Inputs, Pass, ResNet, Rowset, Workspace, load_member
+from sknnopt.nn import EVALUATION, MLP, Inputs, Pass, ResNet, Rowset, TabM, Workspace, load_member
 from sknnopt.nn._embedding import InputEmbedding
 
+NETWORKS = ["mlp", "resnet", "tabm"]
 CPU = torch.device("cpu")
 IRIS = load_iris(return_X_y=True)
 DIABETES = load_diabetes(return_X_y=True)
-QUICK = {"hidden_layer_sizes": (8,), "max_epochs": 4, "batch_size": 32, "random_state": 0}
+QUICK = {"hidden_layer_sizes": (8,), "n_heads": 3, "max_epochs": 4, "batch_size": 32, "random_state": 0}
 STILL = {**QUICK, "learning_rate": 1e-12, "max_epochs": 1, "dropout": 0.0}
 
 OBJECTS = {name: embeddings.get(name) for name in embeddings.names()} | {
@@ -51,7 +53,12 @@ INPUTS = {name: (one, (), False) for name, one in OBJECTS.items()} | {
     "all, phases": (OBJECTS["PBLD"], ((4, 10, 3), (14, 8, 8)), True),
 }
 each_input = pytest.mark.parametrize("case", INPUTS.values(), ids=INPUTS.keys())
-MAKES = {"mlp": (MLP, (7,)), "resnet": (ResNet, (6, 5)), "linear": (MLP, ())}
+MAKES = {
+    "mlp": (MLP, (7,)),
+    "resnet": (ResNet, (6, 5)),
+    "linear": (MLP, ()),
+    "tabm": (partial(TabM, n_heads=3), (7, 5)),
+}
 
 
 class Stack:
@@ -94,15 +101,18 @@ class TestLayers:
     @each_input
     def test_a_stack_follows_its_module(self, case: Any, kind: str, members: int) -> None:
         stack = Stack(case, kind, members)
-        gradient = stack.space.features("slope of the scores", 2)
-        given = torch.randn(members, 2, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        heads = stack.network.heads
+        gradient = stack.space.repeated(heads).features("slope of the scores", 2)
+        given = torch.randn(members, 2, heads * 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         for _ in range(2):  # buffers are used again
             scores = stack.bound.forward(stack.x, Pass(training=True)).view.clone()
             gradient.view.copy_(given)
             stack.bound.backward(gradient)
-        assert_allclose(stack.judge.forward(stack.x, EVALUATION).view, scores, rtol=1e-12)
+        judged = stack.judge.forward(stack.x, EVALUATION).view
         for k, module in enumerate(stack.modules):
-            out = module(stack.x[k])
+            assert_allclose(judged[k].T, module(stack.x[k]).detach(), rtol=1e-10, atol=1e-12)
+            each_head = module[:-1] if heads > 1 else module
+            out = each_head(stack.x[k])
             assert_allclose(scores[k].T, out.detach(), rtol=1e-10, atol=1e-12)
             out.T.backward(given[k])
             slopes = stack.network.layout.single(stack.slopes[k])
@@ -372,7 +382,7 @@ each_way = pytest.mark.parametrize("settings", ALL.values(), ids=ALL.keys())
 
 class TestEstimators:
     @each_way
-    @pytest.mark.parametrize("network", ["mlp", "resnet"])
+    @pytest.mark.parametrize("network", NETWORKS)
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
     def test_raw_tables(self, make: Any, network: str, settings: Any) -> None:
         frame, y = raw()
@@ -382,6 +392,17 @@ class TestEstimators:
         assert np.isfinite(net._raw_scores(other)).all()
         encoded = torch.from_numpy(net.preprocessor_.transform(frame))
         assert_allclose(net.module_(encoded).detach(), net._raw_scores(frame), rtol=1e-4, atol=1e-5)
+
+    @each_way
+    @pytest.mark.parametrize("network", NETWORKS)
+    @pytest.mark.parametrize("precision", ["float32", "float64"])
+    def test_a_row_has_its_own_bits(self, precision: str, network: str, settings: Any) -> None:
+        """Alone, in a chunk, and at any place there."""
+        frame, y = raw(1200)
+        clf = NNClassifier(**{**QUICK, "max_epochs": 1}, network=network, precision=precision, **settings).fit(frame, y)
+        every = clf.predict_proba(frame)
+        for rows in (slice(1199, None), slice(3, 4), slice(5, 38), slice(1, 1150)):
+            assert_array_equal(clf.predict_proba(frame[rows]), every[rows])
 
     def test_levels_from_which_a_category_is_embedded(self) -> None:
         frame, y = raw()

@@ -20,7 +20,7 @@ from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Progress, Techniques, Validation, train
 from sknnopt.engine._member import FINAL_FLOOR, _factors
 from sknnopt.engine.capacity import member_bytes
-from sknnopt.nn import MLP, CustomNetwork, Inputs, load_member
+from sknnopt.nn import MLP, CustomNetwork, Inputs, TabM, load_member
 from sknnopt.optimizers import Numbers
 
 CPU = torch.device("cpu")
@@ -1088,6 +1088,18 @@ def test_the_memory_of_a_member_counts_what_columns_become(embedding):
     more = (embedded[0] - embedded[1] - plain[0] + plain[1]) / 100
     numbers = N_FEATURES * (embedding.n_features + embedding.width)
     assert 2 * numbers <= more <= 8 * numbers
+
+
+@pytest.mark.parametrize("heads", [1, 5])
+def test_heads_share_the_rows_that_are_embedded(heads):
+    """What embedding adds is there once; the heads' inputs are so much wider."""
+    embedding = embeddings.PiecewiseLinear(n_bins=30, embedding_size=4)
+    plain, embedded = (
+        TabM(3, (8,), 2, activations.get("tanh"), None, (0.0,), inputs=inputs, n_heads=heads)
+        for inputs in (None, Inputs(3, embedding))
+    )
+    assert embedded.multiply_adds - plain.multiply_adds == 3 * (4 * 30 + 4) + heads * 8 * (12 - 3)
+    assert embedded.row_size - plain.row_size == 3 * (30 + 4 + 1) + heads * (12 - 3)
 
 
 @pytest.mark.parametrize(("name", "least", "most"), [("sgd", 0, 0), ("adam", 2, 4), ("lbfgs", 20, 30)])

@@ -320,16 +320,20 @@ def test_every_kind_of_activation_object(network, activation):
 @pytest.mark.parametrize("batch_size", [1, 32, 33, 100])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", EMBEDDINGS)
-def test_every_embedding(name, dtype, batch_size):
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_embedding(network, name, dtype, batch_size):
     for seed, n_features in ((0, 1), (1, 5), (2, 13)):
         inputs = draw_inputs(np.random.default_rng(seed), n_features, name)
         fixed = {"inputs": inputs, "n_features": n_features, "batch_size": batch_size, "dtype": DTYPES[dtype]}
+        fixed["network"] = network
         assert_independent(draw_jobs(580 + seed, 3, optimizer="adamw", hidden=(9,), drops=[True], **fixed))
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_embeddings_of_numbers_and_categories(seed):
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("network", NETWORKS)
+def test_embeddings_of_numbers_and_categories(network, seed):
     fixed = {"n_features": 10 + 3 * seed, "embeds": True, "task": ["classification", "regression"][seed % 2]}
+    fixed |= {"network": network, "hidden": (19, 6)[: 1 + seed % 2], "drops": [False, True]}
     assert_independent(draw_jobs(590 + seed, 4, **fixed))
 
 

@@ -171,7 +171,7 @@ class EmbeddedColumns:
         passed = (np.diff(moved) == 0) & (np.diff(edges) > 0) & (moved[:, 1:] <= reached[0, :, None])
         ends = reencoded(reached, now, new, before, old)
         for column in np.flatnonzero(~same & ~flat):
-            _hold_ends(edges[column], moved[column], ends[:, column], reached[:, column])
+            moved[column] = _held(edges[column], moved[column], ends[:, column], reached[:, column])
         out[f"{NUMERIC}edges"][torch.from_numpy(new)] = torch.from_numpy(moved)
         # Where all rows lie above a bin that has lost its width, or a column is always the same, the bias is left.
         place, bias = torch.from_numpy(new), out[f"{NUMERIC}bias"]
@@ -203,19 +203,26 @@ class EmbeddedColumns:
                 yield rows[:, None], columns, levels
 
 
-def _hold_ends(edges: Floats, moved: Floats, ends: Floats, reached: Floats) -> None:
-    """Move the outer edges where new rows lie beyond them, so that the outer bins give at their ends what they gave.
+def _held(edges: Floats, moved: Floats, ends: Floats, reached: Floats) -> Floats:
+    """Return moved edges by which the least and the largest of the new rows, at `ends` before, are what they were.
 
-    These bins go on beyond their edges, along a line where there is a curve.
+    The outer bins go on beyond their edges, along a line where there is a curve; and quantiles encode all that lies
+    beyond the rows alike.
     """
     if len(edges) < 3:
-        return
-    if reached[0] < moved[0] and edges[1] > edges[0]:
-        value = min(0.0, (ends[0] - edges[0]) / (edges[1] - edges[0]))
-        moved[0] = (reached[0] - value * moved[1]) / (1 - value)
-    if reached[1] > moved[-1] and edges[-1] > edges[-2]:
-        value = max(1.0, (ends[1] - edges[-2]) / (edges[-1] - edges[-2]))
-        moved[-1] = moved[-2] + (reached[1] - moved[-2]) / value
+        return moved
+    moved = _held_below(edges, moved, ends[0], reached[0])
+    return -_held_below(-edges[::-1], -moved[::-1], -ends[1], -reached[1])[::-1]
+
+
+def _held_below(edges: Floats, moved: Floats, end: float, reached: float) -> Floats:
+    k = int(np.clip(edges.searchsorted(end, side="right") - 1, 0, len(edges) - 2))
+    beyond, merged = end <= edges[0] and reached < moved[0], end > edges[k] and reached <= moved[k] == moved[0]
+    if not (beyond or merged) or edges[k + 1] == edges[k] or moved[k + 1] <= reached:
+        return moved
+    value = (end - edges[k]) / (edges[k + 1] - edges[k])
+    below = (reached - value * moved[k + 1]) / (1 - value)
+    return np.r_[np.full(k + 1, below), moved[k + 1 :]]
 
 
 def _layer(embedding: NumericEmbedding | None, tensors: Tensors) -> ColumnwiseLinear:
