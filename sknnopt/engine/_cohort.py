@@ -1,7 +1,7 @@
 """Members of equal shape, trained in lockstep."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from sknnopt.engine._step import Step, row_norms
 from sknnopt.engine._tensors import Tensors
 from sknnopt.engine._weights import RowWeights
 from sknnopt.engine.job import Job, Progress, Result
+from sknnopt.engine.panel import panel_values
 from sknnopt.nn import Workspace, load_member
 
 
@@ -164,13 +165,24 @@ class Cohort:
         losses, norms, rates = self._train_epoch()
         figures, outputs = self._figures(losses, norms)
         seconds = (time.perf_counter() - started) / len(self.members)
+        values = self._panel_values(outputs)
         for k, (member, output) in enumerate(zip(self.members, outputs, strict=True)):
             with member.guard():
-                self._judge(k, member.record([float(row[k]) for row in figures], rates[k], output, seconds), output)
+                record = member.record([float(row[k]) for row in figures], rates[k], output, seconds, values.get(k))
+                self._judge(k, record, output)
         for member in self.members:
             member.seconds += (time.perf_counter() - started) / len(self.members)
         if after_epoch is not None:
             after_epoch(len(self.members))
+
+    def _panel_values(self, outputs: Sequence[np.ndarray | None]) -> Mapping[int, float]:
+        try:
+            return panel_values([member.job for member in self.members], outputs)
+        except Exception as error:  # a scorer's: it ends those that it judges
+            for member in self.members:
+                if member.job.panel is not None:
+                    member.error, member.finished = member.error or error, True
+            return {}
 
     def _judge(self, k: int, record: dict[str, Any], output: np.ndarray | None) -> None:
         member = self.members[k]

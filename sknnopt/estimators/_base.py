@@ -18,6 +18,7 @@ from sknnopt.data.reading import is_plain
 from sknnopt.engine import (
     Job,
     Observer,
+    Panel,
     Printer,
     Progress,
     SkorchObserver,
@@ -143,10 +144,9 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         data = [prepared.of(place) for place in places for _ in range(starts)]
         networks = [self._network(k, seed, prepared, again=again) for k, seed in enumerate(seeds)]
         precision, params = PRECISIONS[self.precision], self._shallow()
-        techniques = [
-            resolve_techniques(params, self.loss_, network, len(part.rows))
-            for network, part in zip(networks, data, strict=True)
-        ]
+        fewest = min(len(part.rows) for part in data)
+        techniques = [resolve_techniques(params, self.loss_, network, fewest) for network in networks]
+        panels = [self._panel(data, networks[0]) for _ in range(starts)]
         progress: Sequence[Progress | None]
         if again:
             progress = self._continuation(networks, precision.tensor, anew=anew)
@@ -168,6 +168,7 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
                 progress=progress[k],
                 keep_progress=keep,
                 observer=self._observer(data[k], k, starts),
+                panel=panels[k % starts],
             )
             for k, (network, seed) in enumerate(zip(networks, seeds, strict=True))
         ]
@@ -197,6 +198,18 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
             return resolve_network(self._shallow(), *shape, inputs)
         with forked_torch_random(int(seed.generate_state(1)[0])), torch.inference_mode(False):
             return resolve_network(self._shallow(), *shape)
+
+    def _panel(self, data: Sequence[MemberData], network: Network) -> Panel | None:
+        """Return what judges the members together, or a classifier as if it were calibrated; None for neither."""
+        stops = self.early_stopping is not False and data[0].held_out is not None and network.stackable
+        calibrates = self._calibrates() and self.scoring == "loss"
+        if not stops or (self.n_members == 1 and not calibrates):
+            return None
+        return Panel(self.n_members, self.loss_, calibrates=calibrates)
+
+    def _calibrates(self) -> bool:
+        """Return whether predictions are calibrated."""
+        return False
 
     def _validation(self, held_out: HeldOut | None) -> Validation | None:
         if held_out is None:

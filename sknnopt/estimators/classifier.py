@@ -17,7 +17,7 @@ from sknnopt.activations import Activation
 from sknnopt.averaging import Averaging
 from sknnopt.data import ClassTarget, check_weights
 from sknnopt.embeddings import NumericEmbedding
-from sknnopt.engine import Job
+from sknnopt.engine import JUDGED, Job
 from sknnopt.estimators._base import NetworkEstimator
 from sknnopt.estimators._calibration import ensemble_temperature
 from sknnopt.estimators._data import select
@@ -238,7 +238,11 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
             if found is None and going_on:
                 found = self.temperature_
         self.temperature_ = 1.0 if found is None else found
-        set_temperature(self.module_, self.temperature_)
+        for module in modules:
+            set_temperature(module, self.temperature_)
+
+    def _calibrates(self) -> bool:
+        return self.calibration is not None and self.loss_.link in JUDGED
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the class of each row.
