@@ -57,7 +57,7 @@ def member_splits(n: int, labels: Rows | None, fraction: float, seed: int, membe
     parts = cut.split(np.zeros(n), labels if stratified else None)
     found = [Split(*(part.astype(np.int64) for part in pair)) for pair in parts]
     together = 2 if members >= PAIRS_FROM else 1
-    return [found[member // together % folds] for member in range(members)]
+    return [found[member // together] for member in range(min(members, together * folds))]
 
 
 def n_folds(fraction: float) -> int:
