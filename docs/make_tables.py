@@ -10,6 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,11 +26,12 @@ from sknnopt._choices import Choice, Range
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Techniques, Validation
 from sknnopt.estimators._parameters import NETWORKS
-from sknnopt.nn import MLP, TabM
+from sknnopt.nn import MLP, Inputs, TabM
 
 PAGE = Path(__file__).resolve().parent / "techniques.md"
 PARAMETERS = {
     "activations": "activation",
+    "embeddings": "numeric_embedding",
     "initializers": "initializer",
     "optimizers": "optimizer",
     "schedules": "schedule",
@@ -130,8 +132,9 @@ def structure(**settings: Any) -> Hashable:
     for after_training in ("n_members", "calibration"):
         settings.pop(after_training, None)
     drops = (settings.pop("dropout", 0.0),)
-    shape = (3, (4,), 2, settings.pop("activation", activations.ReLU()), settings.pop("normalization", None), drops)
-    network = TabM(*shape, n_heads=settings.pop("n_heads")) if "n_heads" in settings else MLP(*shape)
+    own = settings.pop("activation", activations.ReLU()), settings.pop("normalization", None), drops
+    make = partial(TabM, n_heads=settings.pop("n_heads")) if "n_heads" in settings else MLP
+    network = make(3, (4,), 2, *own, inputs=embedded(settings))
     plain = Techniques(
         loss=losses.CrossEntropy(), optimizer=optimizers.Adam(), learning_rate=0.1, weight_decay=0.0,
         schedule=schedules.Constant(), warmup=0.0, batch_size=4, max_epochs=1, initializer=initializers.Zeros(),
@@ -142,6 +145,13 @@ def structure(**settings: Any) -> Hashable:
     own, seed = dataclasses.replace(plain, **settings), np.random.SeedSequence(0)
     cpu = (torch.device("cpu"),)
     return Job(network, rows, np.arange(4), own, seed, 1, cpu, torch.float32, validation=judged).structure()
+
+
+def embedded(settings: dict[str, Any]) -> Inputs:
+    """How these settings, which are taken out, embed a number and a category of two levels."""
+    size = settings.pop("categorical_embedding", None)
+    categories = () if size is None else ((1, 2, 8 if size == "auto" else size),)
+    return Inputs(1, settings.pop("numeric_embedding", None), categories, settings.pop("input_scale", False))
 
 
 def splitting(parameter: str, values: Iterable[Any], structure_of: Callable[[Any], Hashable]) -> str:

@@ -7,6 +7,8 @@ from sknnopt._choices import Range
 TESTS = {
     "activations": "test_activations.py::test_forward",
     "GLU": "test_activations.py::test_a_gated_unit_is_one_half_times_the_gate_of_the_other",
+    "PiecewiseLinear": "test_embeddings.py::TestFeatures::test_piecewise_linear_ones_are_the_papers",
+    "Periodic": "test_embeddings.py::TestFeatures::test_periodic_ones_are_the_papers",
     "initializers": "test_initializers.py::test_distribution",
     "Zeros": "test_initializers.py::test_constant_and_zeros",
     "initializers.Constant": "test_initializers.py::test_constant_and_zeros",
@@ -58,6 +60,7 @@ HIDDEN = [(64,), (256,), (128, 128), (256, 256), (256, 256, 256)]
 
 ENSEMBLES = "Simple and scalable predictive uncertainty estimation using deep ensembles"
 TABM = "TabM: advancing tabular deep learning with parameter-efficient ensembling"
+REALMLP = "Better by default: strong pre-tuned MLPs and boosted trees on tabular data"
 OTHERS: dict[str, tuple[str, str, list[Any], str]] = {
     "n_heads": (
         'Predictions of `network="tabm"`, whose hidden layers share their weights; the average is the network\'s.',
@@ -76,6 +79,18 @@ OTHERS: dict[str, tuple[str, str, list[Any], str]] = {
         'Ioffe and Szegedy, "Batch normalization", 2015; Ba, Kiros and Hinton, "Layer normalization", 2016',
         [None, "batch", "layer"],
         "test_nn.py::test_a_stack_follows_its_module",
+    ),
+    "categorical_embedding": (
+        "Each category becomes so many learnt numbers a level; `'auto'` is 8 for those of more than 8 levels.",
+        'Guo and Berkhahn, "Entity embeddings of categorical variables", 2016',
+        [None, "auto", 4],
+        "test_embeddings.py::TestFeatures::test_a_categorical_embedding_is_a_column_a_level",
+    ),
+    "input_scale": (
+        "Each input, once columns are embedded, is multiplied by a learnt factor.",
+        f'Holzmüller, Grinsztajn and Steinwart, "{REALMLP}", 2024',
+        [False, True],
+        "test_embeddings.py::TestFeatures::test_input_scale_is_a_factor_an_input",
     ),
     "weight_decay": (
         "Weights shrink by `learning_rate weight_decay` of themselves a step; a number, or `Scheduled`.",

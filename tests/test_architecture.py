@@ -32,7 +32,7 @@ LAYERS = [
 ]
 LAYER = {unit: number for number, units in enumerate(LAYERS) for unit in units}
 OPTIONAL = {"pandas", "polars", "pyarrow", "matplotlib"}
-TECHNIQUES = ["activations", "initializers", "losses", "schedules", "optimizers", "regularization"]
+TECHNIQUES = ["activations", "embeddings", "initializers", "losses", "schedules", "optimizers", "regularization"]
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -9,11 +9,11 @@ import torch
 from sklearn.base import clone
 from sklearn.model_selection import ParameterSampler
 
-from sknnopt import activations, averaging, initializers, losses, optimizers, regularization, schedules
+from sknnopt import activations, averaging, embeddings, initializers, losses, optimizers, regularization, schedules
 from sknnopt._choices import Choice, Range, resolve, suggestion
 from sknnopt._compat import InvalidParameterError
 
-MODULES = [activations, averaging, initializers, losses, optimizers, regularization, schedules]
+MODULES = [activations, averaging, embeddings, initializers, losses, optimizers, regularization, schedules]
 NAMES = [(module, name) for module in MODULES for name in module.names()]
 PUBLIC = [
     getattr(module, name)
@@ -54,6 +54,7 @@ NOT_SEARCHED = {
     "LBFGS.max_line_search", "SAM.base",
     "GradientNoise.gamma", "GroupLasso.groups",
     "OneCycle.final_div_factor", "Plateau.threshold", "Plateau.cooldown", "Plateau.min_factor",
+    "PiecewiseLinear.activation", "Periodic.activation", "Periodic.phases", "Periodic.dense",
     "WarmupStableDecay.start_factor", "WarmupStableDecay.end_factor",
 }  # fmt: skip
 """Parameters that define the task, guard against rounding, or are coupled with others: out of `search_space`."""
@@ -100,12 +101,14 @@ def test_every_class_shows_an_example(kind):
         (activations, "rleu", "relu"),
         (initializers, "xavier_unifrom", "xavier_uniform"),
         (optimizers, "Adam", "adam"),
+        (embeddings, "piecewise_liner", "piecewise_linear"),
         (regularization, "elastic_nt", "elastic_net"),
         (schedules, "cosin", "cosine"),
     ],
 )
 def test_nearest_spelling_is_offered(module, wrong, right):
     parameter = {"activations": "activation", "initializers": "initializer", "optimizers": "optimizer"}
+    parameter |= {"embeddings": "numeric_embedding"}
     name = module.__name__.split(".")[-1]
     parameter = parameter.get(name, name.removesuffix("s"))
     with pytest.raises(InvalidParameterError) as caught:

@@ -1,6 +1,7 @@
 """On a CUDA device: the same learning as on the CPU, within rounding; skipped where there is none."""
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sklearn.datasets import load_digits, load_iris
 from torch import nn
 
 from sknnopt import NNClassifier, NNRegressor
+from sknnopt.embeddings import Periodic
 
 pytestmark = pytest.mark.cuda
 
@@ -32,6 +34,26 @@ def test_ten_steps_are_those_of_the_cpu(
     cuda = NNClassifier(device="cuda", **options).fit(X, y).module_.state_dict()
     for name, value in cpu.items():
         assert_allclose(cuda[name].numpy(), value.numpy(), rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("numeric", ["piecewise_linear", "periodic", Periodic(phases=True, dense=True), None])
+def test_ten_steps_with_embedded_columns_are_those_of_the_cpu(numeric: Any, optimizer: str) -> None:
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:640, :20], y[:640]
+    options = {**SAME, "max_epochs": 1, "optimizer": optimizer, "numeric_embedding": numeric, "input_scale": True}
+    options |= {"categorical_features": [2, 3], "categorical_embedding": 4}
+    cpu = NNClassifier(device="cpu", **options).fit(X, y).module_.state_dict()
+    cuda = NNClassifier(device="cuda", **options).fit(X, y).module_.state_dict()
+    for name, value in cpu.items():
+        assert_allclose(cuda[name].numpy(), value.numpy(), rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_an_ensemble_with_embedded_columns_trains_there() -> None:
+    X, y = load_digits(return_X_y=True)
+    settings = {"numeric_embedding": "piecewise_linear", "early_stopping": True, "max_epochs": 20}
+    network = NNClassifier(device="cuda", **settings, n_members=3, random_state=0)
+    assert network.fit(X, y).score(X, y) > 0.95
 
 
 def test_scores_agree_within_noise() -> None:

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from sknnopt import activations, averaging, initializers, losses, optimizers, regularization, schedules
+from sknnopt import activations, averaging, embeddings, initializers, losses, optimizers, regularization, schedules
 
 ROOT = Path(__file__).parent.parent
 DOCS = Path(__file__).parent.parent / "docs"
@@ -35,7 +35,7 @@ ENTRIES = [
     for title, entries in PARTS.items()
     for entry in entries
 ]
-NAMED = [activations, averaging, initializers, losses, optimizers, regularization, schedules]
+NAMED = [activations, averaging, embeddings, initializers, losses, optimizers, regularization, schedules]
 
 
 @pytest.mark.parametrize("page", check.PAGES, ids=lambda page: page.name)

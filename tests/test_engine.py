@@ -14,13 +14,13 @@ from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, Ridge
 from torch import nn
 from torch.nn import functional as F
 
-from sknnopt import activations, initializers, losses, optimizers, regularization, schedules
+from sknnopt import activations, embeddings, initializers, losses, optimizers, regularization, schedules
 from sknnopt._random import MemberRandom
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Progress, Techniques, Validation, train
 from sknnopt.engine._member import FINAL_FLOOR, _factors
 from sknnopt.engine.capacity import member_bytes
-from sknnopt.nn import MLP, CustomNetwork, load_member
+from sknnopt.nn import MLP, CustomNetwork, Inputs, load_member
 from sknnopt.optimizers import Numbers
 
 CPU = torch.device("cpu")
@@ -1075,6 +1075,19 @@ def test_numbers_in_common_stay_known_when_members_sit_steps_out():
     part = numbers.first(2)
     assert {name: value[:, 0].tolist() for name, value in part.items()} == {"epsilon": [1.0, 1.0], "step": [1.0, 2.0]}
     assert (part.shared, part.step) == (numbers.shared, 1)
+
+
+@pytest.mark.parametrize("embedding", [embeddings.PiecewiseLinear(n_bins=30), embeddings.Periodic(n_frequencies=30)])
+def test_the_memory_of_a_member_counts_what_columns_become(embedding):
+    inputs = Inputs(N_FEATURES, embedding)
+    network = MLP(N_FEATURES, (8,), N_CLASSES, activations.get("tanh"), None, (0.0,), inputs=inputs)
+    plain, embedded = (
+        [member_bytes(make_job(batch_size=rows, network=one)) / DOUBLE.itemsize for rows in (500, 400)]
+        for one in (None, network)
+    )
+    more = (embedded[0] - embedded[1] - plain[0] + plain[1]) / 100
+    numbers = N_FEATURES * (embedding.n_features + embedding.width)
+    assert 2 * numbers <= more <= 8 * numbers
 
 
 @pytest.mark.parametrize(("name", "least", "most"), [("sgd", 0, 0), ("adam", 2, 4), ("lbfgs", 20, 30)])

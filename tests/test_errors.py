@@ -15,6 +15,7 @@ from sknnopt import NNClassifier, NNRegressor, losses, optimizers
 from sknnopt._compat import InvalidParameterError
 from sknnopt.activations import GLU, Parametric
 from sknnopt.averaging import EMA
+from sknnopt.embeddings import PiecewiseLinear
 
 IRIS = load_iris(return_X_y=True)
 DIABETES = load_diabetes(return_X_y=True)
@@ -26,6 +27,9 @@ WRONG = {
     "n_heads": [0, 2.5, None],
     "activation": [3, None, "tahn2000"],
     "normalization": ["batches of everything", 1],
+    "numeric_embedding": [3, "piecewise", PiecewiseLinear],
+    "categorical_embedding": [0, 2.5, "large"],
+    "input_scale": [2, "yes", None],
     "dropout": [1.0, -0.1, (0.1, 0.2), (1.5,), "0.1", None],
     "initializer": [3, None],
     "optimizer": [3, None, optimizers.Adam, "gradient free"],
@@ -67,6 +71,8 @@ MISTYPED = {
     "network": ("mpl", "mlp"),
     "activation": ("rellu", "relu"),
     "normalization": ("bach", "batch"),
+    "numeric_embedding": ("periodical", "periodic"),
+    "categorical_embedding": ("atuo", "auto"),
     "initializer": ("kaimin_uniform", "kaiming_uniform"),
     "optimizer": ("AdamW ", "adamw"),
     "learning_rate": ("atuo", "auto"),
@@ -89,7 +95,7 @@ MISTYPED = {
 TAKES_NO_NAME = {
     "hidden_layer_sizes", "n_heads", "dropout", "weight_decay", "warmup", "max_epochs",
     "gradient_clipping", "validation_fraction", "n_iter_no_change", "tol", "n_members", "n_restarts", "random_state",
-    "warm_start", "callbacks", "verbose", "initial_weights", "layer_rates", "mixup",
+    "warm_start", "callbacks", "verbose", "initial_weights", "layer_rates", "mixup", "input_scale",
 }  # fmt: skip
 PARAMETERS = {make: list(inspect.signature(make).parameters) for make in (NNClassifier, NNRegressor)}
 
@@ -188,6 +194,7 @@ class TestParameters:
             ({"optimizer__momentun": 0.9}, r"Invalid parameter 'momentun' for estimator SGD\(\)"),
             ({"optimiser__momentum": 0.9}, "Invalid parameter 'optimiser'"),
             ({"network__width": 9}, "network='mlp' has no parameters of its own"),
+            ({"numeric_embedding__n_bins": 9}, "numeric_embedding=None has no parameters of its own"),
             ({"regularization__strength": 9}, "regularization=None has no parameters of its own"),
             ({"max_epochs__more": 9}, "max_epochs=2 has no parameters of its own"),
         ],

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from sklearn.base import clone
 from torch import nn
 
-from sknnopt import activations, averaging, initializers, losses, optimizers, regularization, schedules
+from sknnopt import activations, averaging, embeddings, initializers, losses, optimizers, regularization, schedules
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Techniques, Validation, train
 from sknnopt.estimators._parameters import NETWORKS
-from sknnopt.nn import CustomNetwork
+from sknnopt.nn import CustomNetwork, Inputs
 
 CPU = torch.device("cpu")
 ACTIVATIONS = sorted({repr(activations.get(name)): name for name in activations.names()}.values())
@@ -45,7 +46,12 @@ PENALTIES = {name: regularization.REGISTRY[name] for name in regularization.name
 }
 AVERAGING = {name for name, make in OPTIMIZERS.items() if make().averages}
 INITIALIZERS = sorted(set(initializers.names()) - {"zeros", "constant"})
+EMBEDDINGS = {name: embeddings.REGISTRY[name] for name in embeddings.names()} | {
+    "pbld": partial(embeddings.Periodic, phases=True, dense=True, activation=None),
+}
+SIZES = {"embedding_size": 6, "n_bins": 12, "n_frequencies": 9}
 NUMBERS = {
+    "frequency_scale": (0.05, 2.0),
     "momentum": (0.1, 0.95),
     "dampening": (0.1, 0.9),
     "beta_1": (0.0, 0.95),
@@ -118,13 +124,46 @@ def draw_shared(rng, **fixed):
         "dropout_schedule": bool(rng.random() < 0.2),
         "network": str(rng.choice(list(NETWORKS))),
         "n_heads": int(rng.integers(1, 9)),
+        "embeds": bool(rng.random() < 0.3),
     }
     shared |= fixed
+    if "inputs" not in shared:
+        embeds = shared["embeds"] and not fixed.get("sparse")
+        shared["inputs"] = draw_inputs(rng, shared["n_features"]) if embeds else None
+    if shared["inputs"] is not None:
+        shared["sparse"] = False
     if shared["optimizer"] in AVERAGING:
         shared["averaging"] = None
     shared["smooths"] &= losses.get(shared["loss"], task=shared["task"]).smooths
     shared["drops"] = shared["drops"][: len(shared["hidden"])]
     return shared
+
+
+def draw_inputs(rng, n_features, name=None):
+    """How columns are embedded: numbers, then some categories among other columns."""
+    embedding = EMBEDDINGS[name or str(rng.choice(list(EMBEDDINGS)))]()
+    sizes = {key: int(rng.integers(1, most)) for key, most in SIZES.items() if hasattr(embedding, key)}
+    numbers = n_features if name else int(rng.integers(0, n_features + 1))
+    categories, start = [], numbers
+    while start < n_features:
+        start += int(rng.integers(0, 3))
+        levels = int(rng.integers(1, 12))
+        if start + levels <= n_features:
+            categories.append((start, levels, int(rng.integers(1, 6))))
+        start += levels
+    numeric = embedding.set_params(**sizes) if name or rng.random() < 0.7 else None
+    found = Inputs(numbers, numeric, tuple(categories), bool(rng.random() < 0.5))
+    return found if found.embeds or found.scale else None
+
+
+def own_start(rng, inputs):
+    """The same with other numbers, where these matter only at the start."""
+    if inputs is None or inputs.embedding is None:
+        return inputs
+    embedding = clone(inputs.embedding)
+    if "bins" in embedding.of_start:
+        embedding.set_params(bins=str(rng.choice(["quantile", "target"])))
+    return replace(inputs, embedding=varied(embedding, rng))
 
 
 def draw_table(rng, shared, n_rows=140):
@@ -179,6 +218,7 @@ def draw_job(rng, shared, table):
         shared["normalization"],
         techniques.dropout,
         scaled=shared["scaled"],
+        inputs=own_start(rng, shared["inputs"]),
         **({"n_heads": shared["n_heads"], "link": techniques.loss.link} if kind == "tabm" else {}),
     )
     own = table if rng.random() < 0.7 else draw_table(rng, shared)
@@ -275,6 +315,22 @@ def test_every_kind_of_activation_object(network, activation):
     for dtype in DTYPES.values():
         fixed = {"hidden": (33, 5), "drops": [False, True], "dtype": dtype, "network": network}
         assert_independent(draw_jobs(250, 3, activation=activation, **fixed))
+
+
+@pytest.mark.parametrize("batch_size", [1, 32, 33, 100])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", EMBEDDINGS)
+def test_every_embedding(name, dtype, batch_size):
+    for seed, n_features in ((0, 1), (1, 5), (2, 13)):
+        inputs = draw_inputs(np.random.default_rng(seed), n_features, name)
+        fixed = {"inputs": inputs, "n_features": n_features, "batch_size": batch_size, "dtype": DTYPES[dtype]}
+        assert_independent(draw_jobs(580 + seed, 3, optimizer="adamw", hidden=(9,), drops=[True], **fixed))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_embeddings_of_numbers_and_categories(seed):
+    fixed = {"n_features": 10 + 3 * seed, "embeds": True, "task": ["classification", "regression"][seed % 2]}
+    assert_independent(draw_jobs(590 + seed, 4, **fixed))
 
 
 @pytest.mark.parametrize("drops", [False, True])
@@ -410,6 +466,7 @@ def test_members_with_withheld_rows_of_different_numbers(task, dtype):
         "sparse": False,
         "weighted": jobs[0].table.weight is not None,
         "n_features": jobs[0].network.n_inputs,
+        "inputs": jobs[0].network.inputs,
     }
     table = draw_table(rng, shared, n_rows=1200)
     for k, n_rows in enumerate((3, 512, 513, 1100)):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sknnopt import NNClassifier, NNRegressor
 from sknnopt._compat import InvalidParameterError
 from sknnopt.averaging import EMA
+from sknnopt.embeddings import Periodic, PiecewiseLinear
 from sknnopt.losses import Quantile
 from sknnopt.nn import Residual
 from sknnopt.regularization import L1
@@ -82,6 +83,34 @@ def normalization(fit: Fit) -> None:
     assert nn.LayerNorm in kinds(fit(normalization="layer"))
     statistics = fit(normalization="batch").module_[1]
     assert (statistics.running_mean != 0).any()
+
+
+def numeric_embedding(fit: Fit) -> None:
+    embedded = fit(numeric_embedding="piecewise_linear").module_
+    assert embedded.embedding.numeric.weight.shape == (30, 8, 24)
+    assert embedded.dense_0.in_features == 30 * 8
+    rows = np.random.default_rng(0).uniform(-1, 1, (400, 1))
+    wave = np.sin(6 * rows[:, 0])
+    settings = {"hidden_layer_sizes": (), "max_epochs": 60, "learning_rate": 0.03, "dropout": (), "batch_size": 64}
+    scores = [
+        NNRegressor(**settings, numeric_embedding=one, random_state=0).fit(rows, wave).score(rows, wave)
+        for one in (None, PiecewiseLinear(n_bins=8), Periodic(frequency_scale=1.0))
+    ]
+    assert scores[0] < 0.5 < 0.9 < min(scores[1:])
+
+
+def categorical_embedding(fit: Fit) -> None:
+    options = {"categorical_features": [0, 1]}
+    levels = [own.width for own in fit(**options).preprocessor_.encoding.levels]
+    module = fit(**options, categorical_embedding=5).module_.embedding
+    assert [module.category_0.weight.shape, module.category_1.weight.shape] == [(5, levels[0]), (5, levels[1])]
+    assert fit(**options, categorical_embedding="auto").module_.embedding.category_1.out_features == 8
+
+
+def input_scale(fit: Fit) -> None:
+    before, after = (fit(input_scale=True, **more).module_.input_scale.weight.detach() for more in (STANDS_STILL, {}))
+    assert_allclose(before, 1, atol=1e-9)
+    assert (after != 1).all()
 
 
 def dropout(fit: Fit) -> None:

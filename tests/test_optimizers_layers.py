@@ -234,6 +234,17 @@ class TestLamb:
         torch.testing.assert_close(loop.run(1)[0], -0.1 * signs, rtol=1e-2, atol=0)
 
 
+@each
+def test_embeddings_of_columns_are_no_matrices(members):
+    """They are taken number by number, as a vector of as many is."""
+    weights, sizes = {"first": (13, 7), "hidden": (9, 13), "last": (2, 9)}, {"table": (3, 4, 5), "levels": (4, 11)}
+    paths = [
+        Loop(members, layout=Layout(weights.items(), [("bias", (13,)), *others])).run()
+        for others in (sizes.items(), [(name, (math.prod(shape),)) for name, shape in sizes.items()])
+    ]
+    assert torch.equal(*paths)
+
+
 class TestAdafactor:
     @pytest.mark.parametrize("k", range(3))
     def test_relative_steps_follow_torch(self, k):

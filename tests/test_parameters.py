@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sknnopt import NNClassifier, NNRegressor
 from sknnopt.activations import Tanh
 from sknnopt.averaging import SWA
+from sknnopt.embeddings import Periodic
 from sknnopt.initializers import KaimingNormal
 from sknnopt.losses import Huber, SquaredError
 from sknnopt.nn import Module
@@ -49,6 +50,9 @@ GRIDS = {
     "n_heads": [2, 32],
     "activation": ["tanh", Tanh(), "prelu", "swiglu"],
     "normalization": [None, "batch", "layer"],
+    "numeric_embedding": [None, "piecewise_linear", Periodic(n_frequencies=3)],
+    "categorical_embedding": [None, 3, "auto"],
+    "input_scale": [False, True],
     "dropout": [0.0, 0.5],
     "initializer": ["auto", "orthogonal", KaimingNormal()],
     "optimizer": ["sgd", "adam", SGD(momentum=0.5)],
@@ -117,6 +121,8 @@ class TestSearch:
             ({"activation": "prelu"}, {"activation__initial": [0.0, 0.5]}),
             ({"activation": "glu"}, {"activation__gate": ["sigmoid", "relu"]}),
             ({"activation": "parametric_mish"}, {"activation__base": ["mish", "selu"]}),
+            ({"numeric_embedding": "periodic"}, {"numeric_embedding__frequency_scale": [0.01, 1.0]}),
+            ({"numeric_embedding": "piecewise_linear"}, {"numeric_embedding__bins": ["quantile", "target"]}),
             ({"loss": "huber"}, {"loss__delta": [0.01, 1.0]}),
             ({"network": Small}, {"network__width": [2, 9]}),
         ],

@@ -46,6 +46,20 @@ def test_defaults(estimator: BaseEstimator, check: Callable[[BaseEstimator], Non
     check(estimator)
 
 
+EMBEDDED = {"numeric_embedding": "piecewise_linear", "categorical_embedding": "auto", "input_scale": True}
+
+
+@parametrize_with_checks(pair(**EMBEDDED, max_epochs=30), expected_failed_checks=expected)
+def test_embedded_columns(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", pair(**EXACT, **EMBEDDED, max_epochs=30), ids=repr)
+def test_weights_are_repetitions_where_columns_are_embedded(estimator: BaseEstimator) -> None:
+    name = "check_sample_weight_equivalence_on_dense_data"
+    getattr(estimator_checks, name)(type(estimator).__name__, estimator)
+
+
 EXACT_PAIRS = [
     *pair(**EXACT),
     *pair(**EXACT, n_members=2, max_epochs=30),

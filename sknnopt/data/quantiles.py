@@ -46,6 +46,13 @@ class Quantiles:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def untied(self) -> "Quantiles":
+        """Return the same quantiles, each with the one share by which it is encoded."""
+        share = (self.first + self.last) / 2
+        if len(share) > 1:
+            share[[0, -1]] = 0.0, 1.0
+        return Quantiles(self.values, share, share)
+
 
 _CONSTANT = Quantiles(np.zeros(1), np.zeros(1), np.ones(1))
 
@@ -150,7 +157,7 @@ class NormalScores:
         self._least, self._most = (np.array([column[end] for column in self._columns]) for end in (0, -1))
         self._values = np.concatenate(self._columns)
         self._last = np.concatenate([column.last for column in columns])
-        self._tied = np.concatenate([_of_ties(column) for column in columns])
+        self._tied = np.concatenate([column.untied().first for column in columns])
         self._gap = np.concatenate([np.append(column.first[1:] - column.last[:-1], 0.0) for column in columns])
         self._width = np.concatenate([np.append(np.diff(column.values), 1.0) for column in columns])
 
@@ -183,14 +190,6 @@ class NormalScores:
         if missing is not None:
             out[missing] = 0
         return missing
-
-
-def _of_ties(column: Quantiles) -> Floats:
-    """Return the share of a number that is a quantile, or several."""
-    share = (column.first + column.last) / 2
-    if len(share) > 1:
-        share[[0, -1]] = 0.0, 1.0
-    return share
 
 
 def from_normal(encoded: Floats, column: Quantiles) -> Floats:

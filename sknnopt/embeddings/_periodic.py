@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar
 
 from .._choices import Range
 from .._compat import Interval
-from ._base import NumericEmbedding
+from ._base import ACTIVATION, COUNT, NumericEmbedding
 
 __all__ = ["Periodic"]
-
-_COUNT = Interval(Integral, 1, None, closed="left")
 
 
 class Periodic(NumericEmbedding):
     """Periodic features of learnt frequencies: ``sin(2 pi c_t x)`` and ``cos(2 pi c_t x)``, or with phases.
 
-    With ``phases=True`` they are ``cos(2 pi c_t x + p_t)`` with learnt phases ``p_t``, and with ``dense=True`` the column
-    itself is appended. So ``Periodic()`` is PLR, of the first paper, and ``Periodic(phases=True, dense=True,
+    With ``phases=True`` they are ``cos(2 pi c_t x + p_t)`` with learnt phases ``p_t``, and with ``dense=True`` the
+    column itself is appended. So ``Periodic()`` is PLR, of the first paper, and ``Periodic(phases=True, dense=True,
     n_frequencies=16, embedding_size=3, activation=None)`` is PBLD, of the second.
 
     Parameters
@@ -39,10 +37,9 @@ class Periodic(NumericEmbedding):
 
     References
     ----------
-    Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in tabular deep learning", 2022, equation 2.
-
-    Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
-    2024, section 3: PBLD.
+    Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in tabular deep learning", 2022, equation 2;
+    PBLD: Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular
+    data", 2024, section 3.
 
     Examples
     --------
@@ -50,13 +47,14 @@ class Periodic(NumericEmbedding):
     9
     """
 
+    of_start = frozenset({"frequency_scale"})
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **NumericEmbedding._parameter_constraints,
-        "n_frequencies": [_COUNT],
+        "n_frequencies": [COUNT],
         "frequency_scale": [Interval(Real, 0, None, closed="neither")],
-        "embedding_size": [_COUNT],
+        "embedding_size": [COUNT],
         "phases": ["boolean"],
         "dense": ["boolean"],
+        "activation": ACTIVATION,
     }
     search_space: ClassVar[dict[str, Range | list[Any]]] = {
         "n_frequencies": [8, 16, 32],

@@ -1,6 +1,7 @@
 """The engine: jobs in, trained members out. It knows tensors, not estimators."""
 
 from sknnopt.engine._evaluate import CHUNK
+from sknnopt.engine._start import training_rows
 from sknnopt.engine.capacity import suitable_members
 from sknnopt.engine.footprint import peak_bytes
 from sknnopt.engine.job import Job, Observer, Progress, Result, Techniques, Validation
@@ -35,4 +36,5 @@ __all__ = [
     "suitable_members",
     "train",
     "train_together",
+    "training_rows",
 ]

@@ -35,22 +35,21 @@ def start(job: Job, random: MemberRandom) -> Progress:
         statistics = job.network.buffers.single(buffers)
         job.network.initialize(views, statistics, initializer, random)
         if isinstance(job.network, StackedNetwork) and job.network.learns:
-            job.network.learn(statistics, training_rows(job))
+            job.network.learn(statistics, training_rows(job.table, job.rows, job.dtype))
         if initializer is not None and initializer.adapts:
             rows = _some_rows(job, initializer.n_rows, random.initial)
             initializer.adapt(_module(job, views, buffers, len(rows)), rows, random.initial)
     return Progress(parameters=parameters, buffers=buffers)
 
 
-def training_rows(job: Job) -> Rowset:
-    """Return the rows that the network may take statistics from: all training rows, or many, evenly spread."""
-    rows = job.rows
+def training_rows(table: Table, rows: np.ndarray, dtype: torch.dtype) -> Rowset:
+    """Return the rows that a network may take statistics from: all of these training rows, or many, evenly spread."""
     if len(rows) > MOST_ROWS:
         rows = rows[np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.intp)]
-    index = torch.from_numpy(rows).to(job.table.target.device)
-    target = job.table.target.index_select(0, index).cpu().numpy()
-    weight = None if job.table.weight is None else job.table.weight.index_select(0, index).cpu().double().numpy()
-    return Rowset(_gather(job.table, rows, job.dtype).numpy(), target, weight)
+    index = torch.from_numpy(rows).to(table.target.device)
+    target = table.target.index_select(0, index).cpu().numpy()
+    weight = None if table.weight is None else table.weight.index_select(0, index).cpu().double().numpy()
+    return Rowset(_gather(table, rows, dtype).numpy(), target, weight)
 
 
 def _some_rows(job: Job, count: int, generator: torch.Generator) -> Tensor:

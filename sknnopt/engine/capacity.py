@@ -35,7 +35,8 @@ def member_bytes(job: Job) -> int:
     """Return about how much memory a member takes in its cohort.
 
     That is parameters three times (with gradients and the best epoch's), an average of them if there is one, what the
-    optimizer carries, and, of a batch, every layer's rows four times (products, activations and the gradients of both).
+    optimizer carries, and, of a batch, every layer's rows four times (products, activations and the gradients of both);
+    where columns are embedded, theirs and those of all their features.
     """
     features = math.prod(job.table.row_shape)
     rows = job.techniques.batch_size * (features + 4 * job.network.row_size)

@@ -36,7 +36,7 @@ from sknnopt.estimators._data import (
 )
 from sknnopt.estimators._devices import auto_device
 from sknnopt.estimators._fitted import FittedMixin, members
-from sknnopt.estimators._inputs import resolve_inputs
+from sknnopt.estimators._inputs import resolve_inputs, takes_sparse
 from sknnopt.estimators._parameters import (
     resolve_network,
     resolve_techniques,
@@ -152,7 +152,7 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
             progress = self._continuation(networks, precision.tensor, anew=anew)
         else:
             drawn = [one.initializer for one in techniques]
-            progress = starting_points(self, networks, drawn, seeds, prepared, precision.tensor)
+            progress = starting_points(self, networks, drawn, seeds, prepared, data, precision.tensor)
         return [
             Job(
                 network=network,
@@ -240,6 +240,6 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         tags = super().__sklearn_tags__()
         encodes = self.preprocessing is not None
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = encodes
-        tags.input_tags.sparse = self.preprocessing in ("auto", "robust", None)
+        tags.input_tags.sparse = self.preprocessing in ("auto", "robust", None) and takes_sparse(self._shallow())
         tags.non_deterministic = False
         return tags

@@ -17,7 +17,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Or a module (class, instance or factory ``(n_inputs, n_outputs)``) from
         encoded rows (B, F) to scores (B, O), which torch's autograd trains. ``Module(MyNet, width=64)`` is swept as
         ``network__width``. An instance is copied, and training starts from its weights. `hidden_layer_sizes`,
-        `activation`, `normalization` and `dropout` shape the built-in networks alone.
+        `activation`, `normalization`, `dropout` and the embeddings shape the built-in networks alone.
     hidden_layer_sizes : int or sequence of int, default=(128, 128)
         Units of each hidden layer of "mlp" and "tabm". For "resnet" one block an entry, with so many units inside; the
         first is the width of the network as well.
@@ -29,6 +29,15 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     normalization : {"batch", "layer"} or None, default=None
         Normalisation before each activation; in "resnet" at the beginning of each block and before the output's
         activation.
+    numeric_embedding : str, NumericEmbedding or None, default=None
+        How each column of numbers becomes several inputs, "piecewise_linear" or "periodic"; see
+        :mod:`sknnopt.embeddings`. Weights are trained with the others, and are spared decay and penalties. `X` must be
+        dense and the network built in, here and for the next two.
+    categorical_embedding : int, "auto" or None, default=None
+        Learnt numbers that each category becomes in place of a column a level; "auto" is 8 for categories of more than
+        8 levels, and leaves the others as they are.
+    input_scale : bool, default=False
+        Whether each input, once columns are embedded, is multiplied by a learnt factor, which begins at 1.
     dropout : float, sequence of float or Scheduled, default={dropout}
         Probability in [0, 1) of dropping a hidden unit, or one for each entry of `hidden_layer_sizes`.
         ``Scheduled(0.3, "linear")`` changes it over training.
@@ -44,7 +53,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         times, on a part of the training rows and judges them by the others, at about the cost of a fit; see
         ``docs/adaptive.md``. One test serves all members and restarts, and later calls that go on training.
     weight_decay : float, Scheduled or None, default=None
-        Decoupled weight decay: each step multiplies the weights, not biases or normalisation, by
+        Decoupled weight decay: each step multiplies the weights, not biases, normalisation or embeddings, by
         1 - learning rate * `weight_decay`. None is the optimizer's default (0.01 for "adamw", else 0).
     schedule : str, Schedule or callable, default="cosine"
         How the learning rate changes with progress in [0, 1]; see :mod:`sknnopt.schedules`.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from torch import nn
 
-from sknnopt import activations, optimizers
+from sknnopt import activations, embeddings, optimizers
 from sknnopt.data import ClassTarget, RegressionTarget
 from sknnopt.engine import Job, Progress, Result, SkorchObserver, make_net, record_epoch
 from sknnopt.estimators._parameters import hidden_sizes, resolve_initializer
@@ -121,6 +121,7 @@ class FittedMixin:
             "normalization": params["normalization"],
             "activation": _parameters_of(params["activation"]),
             "initializer": _parametrization(params["initializer"]),
+            **embedding_of(params),
         }
 
     def _check_continues(self, loss: Loss) -> None:
@@ -178,6 +179,16 @@ def _parameters_of(activation: Any) -> str:
         return "a gated one"
     own = [f"{name} a {'unit' if shape == (2,) else 'layer'}" for name, (shape, _) in resolved.parameters(2).items()]
     return f"one with a learned {' and '.join(own)}" if own else "one without parameters"
+
+
+def embedding_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how columns are embedded, so that what is equal makes equal layers of equal columns."""
+    numeric = embeddings.get(params["numeric_embedding"])
+    return {
+        "numeric_embedding": None if numeric is None else repr(numeric.shape()),
+        "categorical_embedding": params["categorical_embedding"],
+        "input_scale": bool(params["input_scale"]),
+    }
 
 
 def members(module: nn.Module) -> list[nn.Module]:

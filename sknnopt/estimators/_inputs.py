@@ -14,6 +14,10 @@ LEVELS = 8
 """Levels up to which ``categorical_embedding="auto"`` leaves a category one-hot."""
 
 
+OFF = {"numeric_embedding": None, "categorical_embedding": None, "input_scale": False}
+"""What leaves the columns as they are; "auto" does so where they cannot be embedded."""
+
+
 def resolve_inputs(params: Mapping[str, Any], encoder: TableEncoder | None, table: Any) -> Inputs | None:
     """Return how the encoded columns are embedded; None where they stay as they are.
 
@@ -52,9 +56,18 @@ def _categories(size: Any, encoder: TableEncoder | None) -> tuple[tuple[int, int
     return tuple((start, one.width, wanted) for start, one in pairs if one.width > least)
 
 
+def takes_sparse(params: Mapping[str, Any]) -> bool:
+    """Return whether nothing is asked for that needs a dense table."""
+    return not any(_asked(params, name, off) for name, off in OFF.items())
+
+
 def _refuse(params: Mapping[str, Any], why: str) -> None:
-    for name, off in (("numeric_embedding", None), ("categorical_embedding", None), ("input_scale", False)):
-        if params[name] not in (off, "auto"):
+    for name, off in OFF.items():
+        if _asked(params, name, off):
             raise InvalidParameterError(
                 f"The {name!r} parameter must be {off} where {why}. Got {params[name]!r} instead."
             )
+
+
+def _asked(params: Mapping[str, Any], name: str, off: Any) -> bool:
+    return params[name] not in (off, "auto")

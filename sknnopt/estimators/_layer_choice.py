@@ -9,7 +9,7 @@ from torch import nn
 
 from sknnopt._choices import suggestion
 from sknnopt._compat import InvalidParameterError
-from sknnopt.nn import Network
+from sknnopt.nn import InputEmbedding, Network
 from sknnopt.optimizers import Optimizer
 
 Rates = tuple[tuple[str, float], ...]
@@ -83,7 +83,8 @@ class Names:
     """The names of a network's parameters and statistics, layer by layer.
 
     A layer is a module that owns a weight, with the modules without one that follow it: its normalisation. What comes
-    before the first goes with it. A parameter of several names has the first of them.
+    before the first goes with it. All that embeds columns is one layer, and what scales the inputs belongs to it, or
+    else to the first dense layer. A parameter of several names has the first of them.
 
     Attributes
     ----------
@@ -101,14 +102,16 @@ class Names:
         self._primary = primary_names(module)
         self.owners: list[str] = []
         self.layers: list[list[str]] = []
-        weighed = True
+        weighed, embeds = True, False
+        columns = tuple(f"{name}." for name, part in module.named_modules() if isinstance(part, InputEmbedding))
         for owner, own, weighs in _owners(module, set(self.all)):
-            if not self.layers or (weighs and weighed):
+            if not self.layers or (weighs and weighed and not (owner.startswith(columns) and embeds)):
                 self.layers.append([])
                 weighed = False
             weighed = weighed or weighs
             self.layers[-1] += own
             self.owners.append(owner)
+            embeds = owner.startswith(columns)
 
     def first(self, count: int) -> list[str]:
         """Return the names in the first layers.

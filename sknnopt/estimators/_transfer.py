@@ -13,14 +13,19 @@ from torch import Tensor, nn
 from sknnopt._choices import suggestion
 from sknnopt._compat import InvalidParameterError
 from sknnopt._random import MemberRandom
-from sknnopt.engine import Progress
-from sknnopt.estimators._data import Prepared
+from sknnopt.engine import Progress, training_rows
+from sknnopt.estimators._data import MemberData, Prepared
+from sknnopt.estimators._embedded import EmbeddedColumns
+from sknnopt.estimators._encodings import inputs_of
 from sknnopt.estimators._ends import Ends, Tensors, first_layer
-from sknnopt.estimators._fitted import FittedMixin, members
+from sknnopt.estimators._fitted import FittedMixin, embedding_of, members
 from sknnopt.estimators._layer_choice import primary_names
-from sknnopt.estimators._matching import input_map, inputs_of, output_map
+from sknnopt.estimators._matching import input_map, lines_between, output_map
 from sknnopt.initializers import Initializer
-from sknnopt.nn import CustomNetwork, Network, ScaledLinear, StackedNetwork
+from sknnopt.nn import CustomNetwork, InputEmbedding, Network, ScaledLinear, StackedNetwork
+
+COLUMNS = ("embedding.", "input_scale.")
+"""Layers that belong to the columns of a table, of which another has others."""
 
 _MOST_LISTED = 6
 _SCALES = {True: "layers", False: "weights"}
@@ -73,6 +78,7 @@ def starting_points(
     initializers: Sequence[Initializer | None],
     seeds: Sequence[np.random.SeedSequence],
     prepared: Prepared,
+    data: Sequence[MemberData],
     dtype: torch.dtype,
 ) -> list[Progress | None]:
     """Return where each member begins, None for its initializer's draw alone.
@@ -85,15 +91,26 @@ def starting_points(
         Of each member.
     prepared : Prepared
         The encoded rows.
+    data : sequence of MemberData
+        What each member is trained on; members may share it.
     dtype : torch.dtype
     """
     if estimator.initial_weights is None:
         return [None] * len(networks)
     sources = _sources(estimator.initial_weights, estimator, networks[0], prepared)
+    learnt = {id(part): _learnt(networks[0], part, dtype) for part in {id(part): part for part in data}.values()}
     out: list[Progress | None] = []
-    for k, (network, initializer, seed) in enumerate(zip(networks, initializers, seeds, strict=True)):
-        out.append(_begin(network, initializer, seed, dtype, sources[k % len(sources)]))
+    for k, (network, initializer, seed, part) in enumerate(zip(networks, initializers, seeds, data, strict=True)):
+        out.append(_begin(network, initializer, seed, learnt[id(part)].clone(), sources[k % len(sources)]))
     return out
+
+
+def _learnt(network: Network, data: MemberData, dtype: torch.dtype) -> Tensor:
+    """Return the buffers, with what the network takes from the training rows."""
+    statistics = torch.zeros(network.buffers.size, dtype=dtype)
+    if isinstance(network, StackedNetwork) and network.learns:
+        network.learn(network.buffers.single(statistics), training_rows(data.table, data.rows, dtype))
+    return statistics
 
 
 class _Source:
@@ -116,10 +133,34 @@ def _sources(value: Any, estimator: Any, network: Network, prepared: Prepared) -
         _check_same_data(source, estimator)
         return [_Source(_checked(state, network)) for state in states]
     _check_same_shape(states[0], modules[0], network)
-    table, shift = input_map(*inputs_of(source, estimator), prepared.inputs, prepared.rows)
+    _check_same_embedding(source, estimator)
+    inputs, rows = inputs_of(source, estimator), (prepared.inputs, prepared.rows)
+    lines = lines_between(*inputs, *rows)
+    encoding = input_map(*inputs, lines)
+    embeds = _embedding_in(modules[0]), _embedding_in(network.module())
+    columns = None
+    if embeds != (None, None):
+        numeric = None if network.inputs is None else network.inputs.embedding
+        columns = EmbeddedColumns(*inputs, lines, encoding, embeds, numeric, *rows)
     n_outputs = len(states[0]["output.bias"]) // network.heads
-    fit = Ends(network, table, shift, output_map(source, estimator, n_outputs, network.n_outputs))
-    return [_Source(state, fit) for state in states]
+    ends = Ends(network, encoding, output_map(source, estimator, n_outputs, network.n_outputs), columns)
+    return [_Source(state, ends) for state in states]
+
+
+def _embedding_in(module: nn.Module) -> InputEmbedding | None:
+    return next((part for part in module.children() if isinstance(part, InputEmbedding)), None)
+
+
+def _check_same_embedding(source: Any, estimator: Any) -> None:
+    """Refuse a fitted network whose columns are embedded otherwise."""
+    here = embedding_of(estimator.get_params(deep=False))
+    there = {name: source._fitted_shape.get(name) or None for name in here}
+    wrong = [f"{name}={there[name]!r}" for name, value in here.items() if there[name] != (value or None)]
+    if wrong:
+        raise InvalidParameterError(
+            f"The 'initial_weights' parameter must be a network of the same {', '.join(here)}. Got one with "
+            f"{', '.join(wrong)} instead."
+        )
 
 
 def _tensors_of(module: nn.Module) -> dict[str, Tensor]:
@@ -176,6 +217,8 @@ def _check_same_shape(given: Tensors, module: nn.Module, network: StackedNetwork
     there = {name: tuple(value.shape) for name, value in given.items() if value.is_floating_point()}
     wrong = []
     for name in {**blocks, **there}:
+        if name.startswith(COLUMNS):
+            continue
         here, part = blocks.get(name), open_ends.get(name, slice(None))
         if here is None:
             wrong.append(f"{name}, which this network has not")
@@ -227,17 +270,17 @@ def _check_same_data(source: Any, estimator: Any) -> None:
 
 
 def _begin(
-    network: Network, initializer: Initializer | None, seed: np.random.SeedSequence, dtype: torch.dtype, source: _Source
+    network: Network, initializer: Initializer | None, seed: np.random.SeedSequence, statistics: Tensor, source: _Source
 ) -> Progress:
-    """Return what is drawn, with the source's tensors in the places they have."""
-    flat = [torch.zeros(layout.size, dtype=dtype) for layout in (network.layout, network.buffers)]
+    """Return what is drawn, with the source's tensors in the places they have; and the statistics of the rows."""
+    flat = [torch.zeros(network.layout.size, dtype=statistics.dtype), statistics]
     parameters, buffers = network.layout.single(flat[0]), network.buffers.single(flat[1])
     random = MemberRandom(copy.deepcopy(seed), torch.device("cpu"))  # spawning changes a seed
     with torch.inference_mode(False), torch.no_grad():
         if isinstance(network, CustomNetwork):
             network.load(source.tensors)
         network.initialize(parameters, buffers, initializer, random)
-        given = source.tensors if source.fit is None else source.fit.apply(source.tensors, parameters)
+        given = source.tensors if source.fit is None else source.fit.apply(source.tensors, {**parameters, **buffers})
         primary = primary_names(network.module())
         for name, value in given.items():
             place = {**parameters, **buffers}.get(primary.get(name, name))

@@ -2,6 +2,7 @@
 
 from sknnopt._layout import Layout, padded
 from sknnopt.nn._dense import ScaledLinear
+from sknnopt.nn._embedding import ColumnwiseLinear, InputEmbedding
 from sknnopt.nn._ensemble import Link, MemberAverage, average
 from sknnopt.nn._factory import Module
 from sknnopt.nn._heads_modules import Heads, HeadsAverage, HeadsLinear, HeadsOutput
@@ -23,11 +24,13 @@ __all__ = [
     "EVALUATION",
     "MLP",
     "BoundNetwork",
+    "ColumnwiseLinear",
     "CustomNetwork",
     "Heads",
     "HeadsAverage",
     "HeadsLinear",
     "HeadsOutput",
+    "InputEmbedding",
     "Inputs",
     "Layout",
     "Link",

@@ -156,6 +156,12 @@ class _Numbers:
         self._features.backward(self._x, self._weight, gradient)
 
 
+def columnwise(rows: Rows, columns: int) -> Tensor:
+    """Return the view (K, C T, B) of activations as (K, C, T, B)."""
+    members, _, count = rows.view.shape
+    return rows.view.view(members, columns, -1, count)
+
+
 class _Pieces:
     """Piecewise-linear encoding of C columns."""
 
@@ -171,7 +177,7 @@ class _Pieces:
     ) -> None:
         count = embedding.n_features
         flat = space.features(f"{name}.features", columns * count)
-        self.out = flat.view.unflatten(1, (columns, count))
+        self.out = columnwise(flat, columns)
         self._bins = [one.unsqueeze(3) for one in bins(buffers[f"{name}.edges"])]
 
     def forward(self, x: Rows) -> None:
@@ -206,12 +212,12 @@ class _Waves:
         self._angle, self._cosine, self._sine = (
             space.features(f"{name}.{word}", columns * count) for word in ("angle", "cosine", "sine")
         )
-        self._angles = self._angle.view.unflatten(1, self._shape)
-        self._cosines, self._sines = (rows.view.unflatten(1, self._shape) for rows in (self._cosine, self._sine))
+        self._angles = columnwise(self._angle, columns)
+        self._cosines, self._sines = (columnwise(rows, columns) for rows in (self._cosine, self._sine))
         self.out = self._cosines
         if not embedding.phases:
             both = space.features(f"{name}.features", columns * 2 * count)
-            self.out = both.view.unflatten(1, (columns, 2 * count))
+            self.out = columnwise(both, columns)
         if gradients is not None:
             self._slope = space.features(f"{name}.slope", columns * embedding.n_features)
             self._frequency_gradient = gradients[f"{name}.frequency"]
@@ -233,8 +239,7 @@ class _Waves:
     def backward(self, x: Rows, weight: Tensor, gradient: Tensor) -> None:
         """Write the gradients of frequencies and phases."""
         columns, count = self._shape
-        features = weight.shape[3]
-        slopes = self._slope.view.unflatten(1, (columns, features))
+        slopes = columnwise(self._slope, columns)
         size = (columns, weight.shape[2], gradient.shape[2])
         for own, out, slope in zip(weight, slopes, gradient, strict=True):
             torch.bmm(own.transpose(1, 2), slope.view(size), out=out)

@@ -115,10 +115,11 @@ class InputEmbedding(nn.Module):
         super().__init__()
         self.numbers = numbers if embedding is not None else 0
         self.dense = isinstance(embedding, Periodic) and embedding.dense
-        self.numeric: nn.Module | None = None
-        if embedding is not None:
-            periodic = isinstance(embedding, Periodic)
-            self.numeric = (PeriodicFeatures if periodic else PiecewiseLinearFeatures)(numbers, embedding)
+        self.numeric: ColumnwiseLinear | None = None
+        if isinstance(embedding, Periodic):
+            self.numeric = PeriodicFeatures(numbers, embedding)
+        elif embedding is not None:
+            self.numeric = PiecewiseLinearFeatures(numbers, embedding)
         self.categories = list(categories)
         for place, (_, levels, size) in enumerate(self.categories):
             layer = nn.Linear(levels, size, bias=False, device="meta")

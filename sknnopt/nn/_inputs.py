@@ -51,7 +51,7 @@ class Inputs:
 
     def structure(self) -> Hashable:
         """Return what two networks must share to be stacked."""
-        key = None if self.embedding is None else self.embedding.key()
+        key = None if self.embedding is None else self.embedding.shape().key()
         return self.numbers, key, self.categories, self.scale
 
     def width(self, n_inputs: int) -> int:

@@ -1,5 +1,6 @@
 """Networks that are known by the list of their parts."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,12 +60,12 @@ class StackedNetwork(ABC):
     @property
     def multiply_adds(self) -> int:
         """Multiplications of a row's forward pass."""
-        return self.layout.weight_size
+        return self.layout.weight_size + self._front_multiply_adds
 
     @property
     def row_size(self) -> int:
         """About how many numbers a row becomes in a forward pass."""
-        return sum(block.shape[0] for block in self.layout.blocks.values())
+        return sum(_row_size(block.shape) for block in self.layout.blocks.values())
 
     @abstractmethod
     def _parts(self) -> Iterator[Part]:
@@ -86,6 +87,17 @@ class StackedNetwork(ABC):
         """Yield the parts before the first dense layer, which then has to hand them its gradient."""
         if self.inputs is not None:
             yield from self.inputs.parts(self.n_inputs)
+
+    @property
+    def _front_multiply_adds(self) -> int:
+        return sum(math.prod(shape) for shape in self._front_shapes() if len(shape) >= 2)
+
+    @property
+    def _front_row_size(self) -> int:
+        return sum(_row_size(shape) for shape in self._front_shapes())
+
+    def _front_shapes(self) -> list[tuple[int, ...]]:
+        return [shape for part in self._front() for _, shape in part.others()]
 
     @property
     def learns(self) -> bool:
@@ -153,6 +165,11 @@ class StackedNetwork(ABC):
     def module(self) -> nn.Module:
         """Return a :class:`torch.nn.Sequential` of plain modules, their parameters not yet filled."""
         return nn.Sequential(modules(self.parts))
+
+
+def _row_size(shape: tuple[int, ...]) -> int:
+    """Return how many numbers of a row a parameter has to do with; of an embedding (C, D, T) C D and C T."""
+    return shape[0] if len(shape) < 3 else shape[0] * sum(shape[1:])
 
 
 class BoundStack:

@@ -142,6 +142,8 @@ class TabM(StackedNetwork):
         The rate after each hidden layer as this member has it; in a cohort only whether it is zero must agree.
     scaled : bool
         Whether dense layers divide by the square root of their inputs' number: the NTK parametrisation.
+    inputs : Inputs or None
+        How columns are embedded, once for all heads.
     n_heads : int
         H.
     link : {"identity", "softmax", "sigmoid", "exp"}
@@ -173,21 +175,22 @@ class TabM(StackedNetwork):
     def multiply_adds(self) -> int:
         blocks = self.layout.blocks
         shared = sum(blocks[f"dense_{i}.weight"].size for i in range(len(self.hidden)))
-        return self.n_heads * shared + blocks["output.weight"].size
+        return self._front_multiply_adds + self.n_heads * shared + blocks["output.weight"].size
 
     @property
     def row_size(self) -> int:
         units = self.activation.expansion * sum(self.hidden)
-        own = self.n_inputs + (2 if self.normalization is None else 4) * units + 2 * self.n_outputs
-        return self.n_heads * own
+        own = self.n_features + (2 if self.normalization is None else 4) * units + 2 * self.n_outputs
+        return self._front_row_size + self.n_heads * own
 
     def structure(self) -> Hashable:
         """Return what two networks must share to be stacked, the number of heads and their link among it."""
         return (super().structure(), self.n_heads, self.link)
 
     def _parts(self) -> Iterator[Part]:
-        inputs, heads = self.n_inputs, self.n_heads
-        yield SpreadPart("heads", inputs, heads)
+        yield from self._front()
+        inputs, heads = self.n_features, self.n_heads
+        yield SpreadPart("heads", inputs, heads, input_gradient=self.inputs is not None)
         for i, (width, rate) in enumerate(zip(self.hidden, self.dropout, strict=True)):
             linear = width * self.activation.expansion
             options = {"scales_inputs": i > 0, "scaled": self.scaled}

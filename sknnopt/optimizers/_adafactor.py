@@ -13,7 +13,7 @@ from .._choices import Range
 from .._compat import Interval
 from .._layout import Block, Layout, padded
 from ._base import POSITIVE, Hyper, Objective, Optimizer, State, Step
-from ._blocks import Matrix, cut, matrices, pieces
+from ._blocks import Matrix, cut, matrices, pieces, vectors
 
 __all__ = ["Adafactor"]
 
@@ -22,8 +22,9 @@ class Adafactor(Optimizer):
     """Gradient over an estimate of its size, ``w = w - learning_rate u / max(1, rms(u) / clipping)``.
 
     ``u = g / sqrt(v)``, where ``v`` of a matrix is ``r c^T / mean(r)`` with the running means ``r`` and ``c`` of
-    ``g^2 + epsilon`` along its rows and columns, and ``v`` of a vector the running mean itself. The means take in
-    ``t^-decay_rate`` of the new value at step t. Sizes ``rms`` are those of each parameter tensor by itself.
+    ``g^2 + epsilon`` along its rows and columns, and ``v`` of a vector, or of embeddings of columns, the running mean
+    itself. The means take in ``t^-decay_rate`` of the new value at step t. Sizes ``rms`` are those of each parameter
+    tensor by itself.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ class Adafactor(Optimizer):
             for side, length in (("rows", matrix.rows), ("columns", matrix.columns)):
                 state[f"{matrix.name}.{side}"] = parameters.new_zeros(len(parameters), padded(length))
                 state[f"_{matrix.name}.{side}"] = parameters.new_zeros(len(parameters), padded(length))
-        for block in _vectors(layout):
+        for block in vectors(layout):
             state[f"{block.name}.square"] = parameters.new_zeros(len(parameters), padded(block.size))
         return state
 
@@ -103,7 +104,7 @@ class Adafactor(Optimizer):
         pieces_of_squares, relative = cut(squares, where), self.relative_step
         steps = list(zip(cut(parameters, where), cut(gradients, where), strict=True))
         factors = [_Factors(matrix, gradients, state) for matrix in matrices(layout)]
-        vectors = [_Square(block, gradients, state) for block in _vectors(layout)]
+        squares_of = [_Square(block, gradients, state) for block in vectors(layout)]
 
         def rms(flat: Tensor) -> Tensor:
             torch.mul(flat, flat, out=squares)
@@ -113,7 +114,7 @@ class Adafactor(Optimizer):
             torch.mul(gradients, gradients, out=squares).add_(hyper["epsilon"])
             for matrix in factors:
                 matrix.divide(hyper["intake"])
-            for vector in vectors:
+            for vector in squares_of:
                 vector.divide(hyper["intake"])
             rate = hyper["step"] * rms(parameters).clamp_(min=hyper["smallest_scale"]) if relative else hyper["step"]
             rate = rate / (rms(gradients) / hyper["clipping"]).clamp_(min=1.0)
@@ -121,10 +122,6 @@ class Adafactor(Optimizer):
                 piece.addcmul_(update, rate[:, i : i + 1], value=-1)
 
         return step
-
-
-def _vectors(layout: Layout) -> list[Block]:
-    return [block for block in layout.blocks.values() if len(block.shape) < 2]
 
 
 class _Factors:

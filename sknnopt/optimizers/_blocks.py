@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .._layout import Layout, padded
+from .._layout import Block, Layout, padded
 from ._base import Hyper, Numbers
 
-__all__ = ["Matrix", "cut", "eights", "matrices", "per_member", "pieces"]
+__all__ = ["Matrix", "cut", "eights", "matrices", "per_member", "pieces", "vectors"]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A parameter of two axes or more inside the flat vector; all axes but the first make its columns.
+    """A weight of two axes or more inside the flat vector; all axes but the first make its columns.
 
     Examples
     --------
@@ -49,12 +49,21 @@ def eights(n: int) -> int:
 
 
 def matrices(layout: Layout) -> list[Matrix]:
-    """Return the parameters of two axes or more, in their order."""
+    """Return the weights of two axes or more, in their order; embeddings of columns are none."""
     return [
         Matrix(block.name, block.offset, block.shape[0], math.prod(block.shape[1:]))
         for block in layout.blocks.values()
-        if len(block.shape) >= 2
+        if _is_matrix(block)
     ]
+
+
+def vectors(layout: Layout) -> list[Block]:
+    """Return the other parameters, whose numbers are treated one by one."""
+    return [block for block in layout.blocks.values() if not _is_matrix(block)]
+
+
+def _is_matrix(block: Block) -> bool:
+    return block.is_weight and len(block.shape) >= 2
 
 
 def pieces(layout: Layout) -> list[slice]:

@@ -37,8 +37,9 @@ class Muon(Optimizer):
 
     The first and the last weight matrix, biases and normalisation take AdamW's step with ``adamw_ratio`` times the
     learning rate, as is customary; so does everything in a network of one hidden layer, unless
-    ``matrices="all"``. Weights of more than two axes are matrices of all but their first axis. Weight decay goes
-    with each part's own learning rate.
+    ``matrices="all"``. Embeddings of columns always take it; the first weight matrix is the dense layer after them.
+    Weights of more than two axes are matrices of all but their first axis. Weight decay goes with each part's own
+    learning rate.
 
     Parameters
     ----------

@@ -27,8 +27,8 @@ class SOAP(Optimizer):
     ``Q_L`` and ``Q_R`` are the eigenvectors of the running means of ``g g^T`` and ``g^T g``; ``m' = Q_L^T m Q_R`` with
     the running mean ``m`` of ``g``, and ``v`` is the running mean of the squares of ``Q_L^T g Q_R``; both means are
     corrected for their bias. Eigenvectors are brought up to date by a step of orthogonal iteration every
-    `precondition_frequency` steps. Vectors, and sides longer than `max_dim`, are not rotated. The first step only
-    finds the eigenvectors. Weights of more than two axes are matrices of all but their first axis.
+    `precondition_frequency` steps. Vectors, embeddings of columns and sides longer than `max_dim` are not rotated.
+    The first step only finds the eigenvectors. Weights of more than two axes are matrices of all but their first axis.
 
     Parameters
     ----------

@@ -33,7 +33,8 @@ class GroupLasso(Layered):
         In [0, inf); one for all layers, or one for each, the output's last.
     groups : {"inputs", "units"}, default="inputs"
         "inputs" are the columns of the first layer's weights, "units" those of all later ones: what leaves each
-        hidden unit. ``GroupLasso() + GroupLasso(groups="units")`` is both.
+        hidden unit. ``GroupLasso() + GroupLasso(groups="units")`` is both. Where columns are embedded, an input is one
+        of the numbers that a column becomes.
 
     References
     ----------

@@ -37,7 +37,8 @@ def fill_normal(out: Tensor, random: Sequence[MemberRandom], layout: Layout) -> 
 class InputNoise(Regularizer):
     """Gaussian noise of standard deviation `std` on every encoded input, drawn anew for each batch.
 
-    Numeric features are standardised, so `std` counts in their standard deviations. Predictions see no noise.
+    Numeric features are standardised, so `std` counts in their standard deviations. Predictions see no noise. Columns
+    that are embedded get theirs before they are.
 
     Parameters
     ----------
