@@ -449,7 +449,9 @@ def test_a_search_in_lockstep_has_the_scores_of_one_fit_after_another(make):
 
 
 def test_early_stopping_judges_the_averaged_prediction():
-    clf = NNClassifier(**QUICK, early_stopping=True, validation_fraction=0.3, label_smoothing=0.0, calibration=None).fit(X, Y)
+    clf = NNClassifier(
+        **QUICK, early_stopping=True, validation_fraction=0.3, label_smoothing=0.0, calibration=None
+    ).fit(X, Y)
     held = clf.n_validation_samples_
     seen = []
     scored = NNClassifier(**QUICK, early_stopping=True, validation_fraction=0.3, label_smoothing=0.0, calibration=None)

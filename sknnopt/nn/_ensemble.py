@@ -22,6 +22,11 @@ class MemberAverage(nn.Module):
     members : sequence of nn.Module
     link : {"identity", "softmax", "sigmoid", "exp"}
 
+    Attributes
+    ----------
+    temperature : float
+        What the scores of the average are divided by, 1 as long as nobody sets it.
+
     Examples
     --------
     >>> import torch
@@ -34,6 +39,7 @@ class MemberAverage(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.link = link
+        self.temperature = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores (B, O) of the averaged prediction."""
@@ -41,7 +47,8 @@ class MemberAverage(nn.Module):
 
     def average(self, scores: Tensor) -> Tensor:
         """Return the scores (..., O) that stand for the average over the first axis of ``scores``."""
-        return average(scores, self.link)
+        out = average(scores, self.link)
+        return out if self.temperature == 1 else out / self.temperature
 
 
 def average(scores: Tensor, link: Link) -> Tensor:
