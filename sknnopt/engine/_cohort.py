@@ -1,7 +1,7 @@
 """Members of equal shape, trained in lockstep."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -165,24 +165,14 @@ class Cohort:
         losses, norms, rates = self._train_epoch()
         figures, outputs = self._figures(losses, norms)
         seconds = (time.perf_counter() - started) / len(self.members)
-        values = self._panel_values(outputs)
+        values = panel_values([member.job for member in self.members], figures, outputs)
         for k, (member, output) in enumerate(zip(self.members, outputs, strict=True)):
             with member.guard():
-                record = member.record([float(row[k]) for row in figures], rates[k], output, seconds, values.get(k))
-                self._judge(k, record, output)
+                self._judge(k, member.record(figures[k], rates[k], output, seconds, values.get(k)), output)
         for member in self.members:
             member.seconds += (time.perf_counter() - started) / len(self.members)
         if after_epoch is not None:
             after_epoch(len(self.members))
-
-    def _panel_values(self, outputs: Sequence[np.ndarray | None]) -> Mapping[int, float]:
-        try:
-            return panel_values([member.job for member in self.members], outputs)
-        except Exception as error:  # a scorer's: it ends those that it judges
-            for member in self.members:
-                if member.job.panel is not None:
-                    member.error, member.finished = member.error or error, True
-            return {}
 
     def _judge(self, k: int, record: dict[str, Any], output: np.ndarray | None) -> None:
         member = self.members[k]
@@ -236,7 +226,7 @@ class Cohort:
     def _figures(self, losses: Tensor, norms: Tensor) -> tuple[list[list[float]], list[np.ndarray | None]]:
         """Return, in one read from the device, what is known of each member after the epoch.
 
-        The rows are the summed loss, the norm of the last gradient, that of the parameters, and the loss on the
+        That is the summed loss, the norm of the last gradient, that of the parameters, and the loss on the
         withheld rows (0 without). With them come the scores (O, n) of the withheld rows, for members that want them.
         """
         next(iter(self._steps.values())).sync()
@@ -253,7 +243,7 @@ class Cohort:
             outputs = [None if s is None else s.cpu().numpy() for s in wanted]
         else:
             rows.append(torch.zeros_like(losses))
-        return torch.stack(rows).tolist(), outputs
+        return torch.stack(rows, dim=1).tolist(), outputs
 
     def _refresh_statistics(self) -> None:
         judged, buffers = self.tensors.judged, self.tensors.judged_buffers

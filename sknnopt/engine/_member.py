@@ -172,9 +172,17 @@ class Member:
         rate: float,
         output: np.ndarray | None,
         seconds: float,
-        value: float | None = None,
+        value: float | Exception | None = None,
     ) -> dict[str, Any]:
-        """Return the epoch's record from the figures read off the device, see ``Cohort``, and its panel's value."""
+        """Return the epoch's record from the figures read off the device, see ``Cohort``, and its panel's value.
+
+        Raises
+        ------
+        Exception
+            What the panel or a scorer has raised.
+        """
+        if isinstance(value, Exception):
+            raise value
         record: dict[str, Any] = {"epoch": self.epochs + 1, "train_loss": figures[0] / len(self.job.rows)}
         validation = self.job.validation
         if validation is not None:

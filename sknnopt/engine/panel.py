@@ -1,7 +1,7 @@
 """Members of an ensemble that are judged together: the epoch that is best for their average."""
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 import torch
@@ -12,18 +12,16 @@ from sknnopt.engine.temperature import fit_temperature
 from sknnopt.losses import Loss
 from sknnopt.nn import average
 
-Score = Callable[[NDArray[np.floating]], float]
-
 
 class Panel:
     """Judges an epoch by what the ensemble would lose at it, estimated from rows that some of its members withhold.
 
     No row is withheld by all, where members withhold different folds. But the expected loss of the average of m members
     falls with their number about as ``L_m = B + V / m``: exactly so for the squared error, where V is the variance
-    between members. A fold withheld by s > 1 members gives L_1 and L_s, and so B and V; the panel's value is minus
-    L_M, averaged over folds, for all M members. So training goes on for as long as the ensemble gains, which may be
-    long after its members by themselves overfit, and all stop at one epoch. Where one member withholds a fold, its own
-    loss stands for the ensemble's.
+    between members. A fold withheld by s > 1 members gives L_1 and L_s, and so V; the panel's value is minus
+    ``L_M = L_1 - V (1 - 1 / M)`` for all M members, where L_1 is the mean over all folds and V over those that tell it.
+    So training goes on for as long as the ensemble gains, which may be long after its members by themselves overfit,
+    and all stop at one epoch. Where no fold is withheld by two, V is unknown and L_1 stands for the ensemble's loss.
 
     Classifiers are judged as if they were calibrated: each member's scores are first divided by the temperature that
     suits the withheld rows best. A scorer in place of the loss is applied to the average of a fold's members.
@@ -58,31 +56,45 @@ class Panel:
         outputs : sequence of ndarray of shape (O, n)
             Their scores of the rows that they withhold.
         """
-        pairs = [(job.validation, output) for job, output in zip(jobs, outputs, strict=True) if job.validation]
-        pairs.sort(key=lambda pair: id(pair[0].rows))
-        values, counts = [], []
-        for _, group in groupby(pairs, key=lambda pair: id(pair[0].rows)):
-            members = list(group)
-            values.append(self._fold([validation for validation, _ in members], [output for _, output in members]))
-            counts.append(len(members[0][0].rows))
-        order = np.argsort(values, kind="stable")  # whatever the order of folds in memory
-        return float(np.average(np.array(values)[order], weights=np.array(counts)[order]))
+        folds: dict[int, list[tuple[Validation, NDArray[np.floating]]]] = {}
+        for job, output in zip(jobs, outputs, strict=True):
+            if job.validation is not None:
+                folds.setdefault(id(job.validation.rows), []).append((job.validation, output))
+        judged = [self._fold(fold[0][0], [output for _, output in fold]) for fold in folds.values()]
+        counts = [_worth(fold[0][0]) for fold in folds.values()]
+        value = _mean([value for value, _ in judged], counts)
+        known = [(spread, count) for (_, spread), count in zip(judged, counts, strict=True) if spread is not None]
+        if known:
+            value += _mean(*zip(*known, strict=True)) * (1 - 1 / self.size)
+        return value
 
-    def _fold(self, validations: Sequence[Validation], outputs: Sequence[NDArray[np.floating]]) -> float:
-        """Return the value on the rows of one fold, which all of these members withhold."""
-        first, count = validations[0], len(outputs)
+    def _fold(self, validation: Validation, outputs: Sequence[NDArray[np.floating]]) -> tuple[float, float | None]:
+        """Return the value of one member on the rows of a fold, and V if there are several; by a scorer that of all."""
         scores = torch.from_numpy(np.stack(outputs)).double()
-        if first.score is not None:
-            return first.score(average(scores.transpose(1, 2), self._loss.link).T.numpy())
-        judge = _Judge(first, self._loss)
+        if validation.score is not None:
+            return validation.score(average(scores.transpose(1, 2), self._loss.link).T.numpy()), None
+        judge = _Judge(validation, self._loss)
         if self._calibrates:
             scores = torch.stack([own / judge.temperature(own) for own in scores])
         alone = float(np.mean([judge.loss(own) for own in scores]))
-        if count == 1 or self.size == 1:
-            return -alone
+        if len(scores) == 1:
+            return -alone, None
         together = judge.loss(average(scores.transpose(1, 2), self._loss.link).T)
-        spread = (alone - together) / (1 - 1 / count)
-        return -(alone - spread * (1 - 1 / self.size))
+        return -alone, (alone - together) / (1 - 1 / len(scores))
+
+
+def _worth(validation: Validation) -> float:
+    """Return how many rows those withheld are worth."""
+    weight = validation.table.weight
+    return (
+        len(validation.rows)
+        if weight is None
+        else float(weight.cpu().double()[torch.from_numpy(validation.rows)].sum())
+    )
+
+
+def _mean(values: Sequence[float], counts: Sequence[float]) -> float:
+    return float(np.average(np.array(values), weights=np.array(counts)))
 
 
 class _Judge:
@@ -107,16 +119,24 @@ class _Judge:
         return fit_temperature(scores.T.numpy(), self._target.numpy(), weight)
 
 
-def panel_values(jobs: Sequence[Job], outputs: Sequence[NDArray[np.floating] | None]) -> Mapping[int, float]:
-    """Return, by a job's place, what its panel makes of the epoch; jobs without one or without outputs are left out."""
+def panel_values(
+    jobs: Sequence[Job], figures: Sequence[Sequence[float]], outputs: Sequence[NDArray[np.floating] | None]
+) -> dict[int, float | Exception]:
+    """Return, by a job's place, what its panel makes of the epoch, or what it has raised: a scorer's error, say.
+
+    Who diverges in it, by the figures of ``Cohort``, is not judged.
+    """
     seats: dict[int, list[int]] = {}
-    for k, job in enumerate(jobs):
-        if job.panel is not None and outputs[k] is not None:
+    for k, (job, (loss, _, norm, valid_loss)) in enumerate(zip(jobs, figures, strict=True)):
+        if job.panel is not None and isfinite(loss) and isfinite(norm) and isfinite(valid_loss):
             seats.setdefault(id(job.panel), []).append(k)
-    found: dict[int, float] = {}
+    found: dict[int, float | Exception] = {}
     for places in seats.values():
-        panel = jobs[places[0]].panel
+        panel, given = jobs[places[0]].panel, [output for k in places if (output := outputs[k]) is not None]
         assert panel is not None
-        given = [output for k in places if (output := outputs[k]) is not None]
-        found |= dict.fromkeys(places, panel.value([jobs[k] for k in places], given))
+        try:
+            value: float | Exception = panel.value([jobs[k] for k in places], given)
+        except Exception as error:
+            value = error
+        found |= dict.fromkeys(places, value)
     return found

@@ -127,7 +127,7 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         jobs = self._with_learning_rate(jobs, again=again)
         results = train(jobs)
         if not again:
-            kept, scores = best_restarts(results, starts)
+            kept, scores = best_restarts(results, starts, crews=jobs[0].crew is not None)
             jobs, results = [jobs[i] for i in kept], [results[i] for i in kept]
             self.restart_scores_ = scores[0] if len(places) == 1 else scores
         self._warn_of_divergence(results)
@@ -146,7 +146,7 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         precision, params = PRECISIONS[self.precision], self._shallow()
         fewest = min(len(part.rows) for part in data)
         techniques = [resolve_techniques(params, self.loss_, network, fewest) for network in networks]
-        panels = [self._panel(data, networks[0]) for _ in range(starts)]
+        panels = [self._panel(len(places), data[0], networks[0]) for _ in range(starts)]
         progress: Sequence[Progress | None]
         if again:
             progress = self._continuation(networks, precision.tensor, anew=anew)
@@ -199,13 +199,11 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         with forked_torch_random(int(seed.generate_state(1)[0])), torch.inference_mode(False):
             return resolve_network(self._shallow(), *shape)
 
-    def _panel(self, data: Sequence[MemberData], network: Network) -> Panel | None:
-        """Return what judges the members together, or a classifier as if it were calibrated; None for neither."""
-        stops = self.early_stopping is not False and data[0].held_out is not None and network.stackable
+    def _panel(self, size: int, data: MemberData, network: Network) -> Panel | None:
+        """Return what judges so many members together, or a classifier as if it were calibrated; None for neither."""
+        stops = self.early_stopping is not False and data.held_out is not None and network.stackable
         calibrates = self._calibrates() and self.scoring == "loss"
-        if not stops or (self.n_members == 1 and not calibrates):
-            return None
-        return Panel(self.n_members, self.loss_, calibrates=calibrates)
+        return Panel(size, self.loss_, calibrates=calibrates) if stops and (size > 1 or calibrates) else None
 
     def _calibrates(self) -> bool:
         """Return whether predictions are calibrated."""

@@ -85,4 +85,6 @@ class WaitingRoom:
             self._groups[key] = seats
         else:
             del self._groups[key]
-            self._crews.discard(key)
+            if key in self._crews:  # whose like will not come again
+                self._crews.discard(key)
+                del self._sizes[key]
