@@ -171,7 +171,7 @@ def features(embedding: Any, x: np.ndarray, **tensors: np.ndarray) -> np.ndarray
             layer.register_buffer(name, tensor)
         else:
             layer.register_parameter(name, nn.Parameter(tensor))
-    return layer.features(torch.from_numpy(x[:, None])).detach().numpy()[0]
+    return layer.features(torch.from_numpy(x[None, None])).detach().numpy()[0, 0].T
 
 
 class TestFeatures:

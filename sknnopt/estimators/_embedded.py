@@ -180,8 +180,8 @@ class EmbeddedColumns:
             x = np.zeros(tensors[f"{NUMERIC}edges"].shape[0])
             x[old[flat]] = reencoded(np.zeros((1, flat.sum())), now, new[flat], before, old[flat])[0]
             layer = _layer(self._embedding, tensors)
-            own = torch.bmm(layer.features(torch.from_numpy(x[None])), layer.weight.transpose(1, 2))
-            bias[torch.from_numpy(new[flat])] += own[torch.from_numpy(old[flat]), 0]
+            own = torch.bmm(layer.weight, layer.features(torch.from_numpy(x[None, :, None]))[0])
+            bias[torch.from_numpy(new[flat])] += own[torch.from_numpy(old[flat]), :, 0]
 
     def _categories(self, tensors: Tensors, out: Tensors) -> Iterator[Block]:
         """Yield the parts of categories that either network embeds, and write the new embeddings."""

@@ -34,14 +34,18 @@ class ColumnwiseLinear(nn.Module):
         self.relu = embedding.activation == "relu"
 
     def features(self, x: Tensor) -> Tensor:
-        """Return phi of the columns (B, C), as (C, B, T)."""
+        """Return phi of the columns (N, C, B), as (N, C, T, B)."""
         raise NotImplementedError
+
+    def feature_major(self, x: Tensor) -> Tensor:
+        """Return the embedded columns (N, C D, B) of N batches (N, C, B), each batch by products of its own."""
+        out = torch.stack([torch.bmm(self.weight, features) for features in self.features(x.contiguous())])
+        out = out.add(self.bias.unsqueeze(2)).flatten(1, 2)
+        return torch.relu(out) if self.relu else out
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the embedded columns (B, C D), column by column."""
-        out = torch.bmm(self.features(x), self.weight.transpose(1, 2)) + self.bias.unsqueeze(1)
-        out = out.transpose(0, 1).flatten(1)
-        return torch.relu(out) if self.relu else out
+        return self.feature_major(x.T.unsqueeze(0))[0].T
 
 
 class PiecewiseLinearFeatures(ColumnwiseLinear):
@@ -55,8 +59,8 @@ class PiecewiseLinearFeatures(ColumnwiseLinear):
 
     def features(self, x: Tensor) -> Tensor:
         low, factor = bins(self.edges)
-        values = (x.T.unsqueeze(2) - low.unsqueeze(1)) * factor.unsqueeze(1)
-        clip_bins(values)
+        values = (x.unsqueeze(2) - low.unsqueeze(2)) * factor.unsqueeze(2)
+        clip_bins(values, 2)
         return values
 
 
@@ -67,7 +71,7 @@ def bins(edges: Tensor) -> tuple[Tensor, Tensor]:
     return edges[..., :-1], torch.where(there, 1 / torch.where(there, width, 1.0), 0.0)
 
 
-def clip_bins(values: Tensor, dim: int = -1) -> None:
+def clip_bins(values: Tensor, dim: int) -> None:
     """Clip to 0 and 1, but for the first bin below and the last one above, in place."""
     last = values.shape[dim] - 1
     if last > 0:
@@ -87,9 +91,9 @@ class PeriodicFeatures(ColumnwiseLinear):
         self.phase = _empty(columns, embedding.n_frequencies) if embedding.phases else None
 
     def features(self, x: Tensor) -> Tensor:
-        angle = x.T.unsqueeze(2) * (2 * math.pi * self.frequency).unsqueeze(1)
+        angle = x.unsqueeze(2) * (2 * math.pi * self.frequency).unsqueeze(2)
         if self.phase is not None:
-            return torch.cos(angle + self.phase.unsqueeze(1))
+            return torch.cos(angle + self.phase.unsqueeze(2))
         return torch.cat([torch.cos(angle), torch.sin(angle)], 2)
 
 
@@ -125,16 +129,21 @@ class InputEmbedding(nn.Module):
             layer = nn.Linear(levels, size, bias=False, device="meta")
             self.add_module(f"category_{place}", layer)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the embedded rows."""
-        parts = [self.numeric(x[:, : self.numbers])] if self.numeric is not None else []
+    def feature_major(self, x: Tensor) -> Tensor:
+        """Return N batches of embedded rows, (N, F, B) -> (N, F', B)."""
+        parts = [self.numeric.feature_major(x[:, : self.numbers])] if self.numeric is not None else []
         if self.dense:
             parts.append(x[:, : self.numbers])
         start = self.numbers
         for place, (first, levels, _) in enumerate(self.categories):
-            parts += [x[:, start:first], self.get_submodule(f"category_{place}")(x[:, first : first + levels])]
+            weight = self.get_parameter(f"category_{place}.weight").expand(len(x), -1, -1)
+            parts += [x[:, start:first], torch.bmm(weight, x[:, first : first + levels])]
             start = first + levels
         return torch.cat([*parts, x[:, start:]], 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the embedded rows."""
+        return self.feature_major(x.T.unsqueeze(0))[0].T
 
 
 class InputScale(nn.Module):

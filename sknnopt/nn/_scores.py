@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sknnopt import activations
 from sknnopt._threads import single_thread
 from sknnopt.nn._dense import ScaledLinear
+from sknnopt.nn._embedding import InputEmbedding, InputScale
 from sknnopt.nn._ensemble import MemberAverage
 from sknnopt.nn._heads_modules import Heads, HeadsAverage, HeadsLinear, HeadsOutput
 from sknnopt.nn._residual import Residual
@@ -75,7 +76,7 @@ def _tiled(layers: nn.Sequential, x: Tensor, tile: int) -> Tensor:
 
 
 def _is_tiled(layer: nn.Module) -> bool:
-    return type(layer) in _TILED and all(_is_tiled(part) for part in layer.children())
+    return type(layer) in _TILED and (type(layer) is InputEmbedding or all(map(_is_tiled, layer.children())))
 
 
 def _run(layers: nn.Sequential, x: Tensor) -> Tensor:
@@ -87,6 +88,16 @@ def _run(layers: nn.Sequential, x: Tensor) -> Tensor:
 def _call(layer: nn.Module, x: Tensor) -> Tensor:
     out: Tensor = layer(x)
     return out
+
+
+def _embedding(layer: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(layer, InputEmbedding)
+    return layer.feature_major(x)
+
+
+def _input_scale(layer: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(layer, InputScale)
+    return x * layer.weight.unsqueeze(1)
 
 
 def _linear(layer: nn.Module, x: Tensor) -> Tensor:
@@ -144,6 +155,8 @@ def _of_units(values: Tensor, heads: int) -> Tensor:
 
 
 _TILED: dict[type[nn.Module], Callable[[nn.Module, Tensor], Tensor]] = {
+    InputEmbedding: _embedding,
+    InputScale: _input_scale,
     nn.Linear: _linear,
     ScaledLinear: _linear,
     nn.LayerNorm: _layer_norm,
