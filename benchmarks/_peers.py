@@ -184,7 +184,9 @@ def ours(setting: Setting, preset: str, **params: Any) -> Any:
 
     estimator = sknnopt.NNRegressor if setting.regression else sknnopt.NNClassifier
     make = getattr(estimator, preset) if preset else estimator
-    return make(**{"random_state": SEED, **params})
+    both = sknnopt.NNClassifier().get_params(deep=False), estimator().get_params(deep=False)
+    given = {name: value for name, value in params.items() if name not in both[0] or name in both[1]}
+    return make(**{"random_state": SEED, **given})  # a classifier's own parameters are not for the regressor
 
 
 OURS: dict[str, str] = {"sknnopt": "", "sknnopt-fast": "fast", "sknnopt-strong": "strong"}

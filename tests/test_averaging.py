@@ -87,7 +87,7 @@ def test_training_itself_does_not_notice(name):
 @pytest.mark.parametrize("name", averaging.names())
 def test_withheld_rows_judge_the_average(name, normalization):
     clf = NNClassifier(**{**ONE_STEP_AN_EPOCH, "batch_size": 64}, weight_averaging=name, normalization=normalization)
-    clf.set_params(early_stopping=True, n_iter_no_change=100, label_smoothing=0.0)
+    clf.set_params(early_stopping=True, n_iter_no_change=100, label_smoothing=0.0, calibration=None)
     clf.fit(X[:400], Y[:400], X_val=X[400:], y_val=Y[400:])
     assert clf.best_loss_ == pytest.approx(log_loss(Y[400:], clf.predict_proba(X[400:])), rel=1e-4)
 

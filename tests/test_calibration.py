@@ -19,8 +19,10 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from torch import nn
 
 from sknnopt import NNClassifier, NNRegressor, lockstep
-from sknnopt.estimators import _calibration
-from sknnopt.estimators._calibration import PRIOR, fit_temperature
+from sknnopt.engine import fit_temperature
+from sknnopt.engine import temperature as temperature_module
+from sknnopt.engine.temperature import PRIOR
+from sknnopt.estimators._fitted import members
 from sknnopt.estimators._folds import member_splits
 from sknnopt.losses import CrossEntropy
 from sknnopt.nn import MemberAverage, Temperature, predict_scores, set_temperature
@@ -82,7 +84,7 @@ def test_the_temperature_of_over_confident_scores_is_found(temperature):
 
 @pytest.mark.parametrize("factor", [0.4, 1.0, 3.0])
 def test_without_the_prior_it_is_sklearns(factor, monkeypatch):
-    monkeypatch.setattr(_calibration, "PRIOR", 1e-9)
+    monkeypatch.setattr(temperature_module, "PRIOR", 1e-9)
     scores, target = draw(500)
     scores *= factor
     theirs = CalibratedClassifierCV(FrozenEstimator(Scores().fit(scores, target)), method="temperature", ensemble=False)
@@ -207,22 +209,30 @@ class TestEveryWayToAProbability:
         assert plain.temperature_ == 1
         assert abs(clf.temperature_ - 1) > 0.01
         assert type(clf.module_) is type(plain.module_) is kind
-        scores = plain._raw_scores(X) / clf.temperature_
-        link = expit if data is LABELS else lambda scores: softmax(scores, axis=1)
         rows = torch.from_numpy(clf.preprocessor_.transform(X))
+        link = expit if data is LABELS else lambda scores: softmax(scores, axis=1)
+        each = [predict_scores(member, rows.numpy()).astype(float) for member in members(plain.module_)]
+        expected = np.mean([link(scores / clf.temperature_) for scores in each], axis=0)
         with torch.no_grad():
-            direct = clf.module_(rows).numpy()
-        assert_allclose(direct, scores, atol=1e-4)
-        expected = link(scores.astype(float))
+            direct = link(clf.module_(rows).double().numpy())
+        assert_allclose(direct, expected, atol=1e-6)
         assert_allclose(clf.predict_proba(X), expected, atol=1e-6)
         assert_allclose(np.exp(clf.predict_log_proba(X)), expected, atol=1e-6)
         assert_allclose(clf.net_.predict_proba(rows.numpy()), expected, atol=1e-5)
         if data is CANCER:
-            assert_allclose(clf.decision_function(X), scores[:, 1] - scores[:, 0], atol=1e-4)
+            assert_allclose(clf.decision_function(X), np.log(expected[:, 1] / expected[:, 0]), atol=1e-4)
 
-    def test_predicts_the_same_classes(self, settings, data, kind):
+    def test_each_network_predicts_the_same_classes(self, settings, data, kind):
         plain, clf = self.fits(settings, data)
-        assert_array_equal(clf.predict(data[0]), plain.predict(data[0]))
+        rows = clf.preprocessor_.transform(data[0])
+        for one, other in zip(members(plain.module_), members(clf.module_), strict=True):
+            before, after = (predict_scores(module, rows) for module in (one, other))
+            if data is LABELS:
+                assert_array_equal(before > 0, after > 0)
+            else:
+                assert_array_equal(before.argmax(1), after.argmax(1))
+        if "n_members" not in settings:
+            assert_array_equal(clf.predict(data[0]), plain.predict(data[0]))
 
     def test_has_the_weights_and_their_names(self, settings, data, kind):
         plain, clf = (one.module_.state_dict() for one in self.fits(settings, data))
@@ -235,7 +245,8 @@ class TestEveryWayToAProbability:
         clf = self.fits(settings, data)[1]
         for twin in (copy.deepcopy(clf), pickle.loads(pickle.dumps(clf))):
             assert_array_equal(twin.predict_proba(X), clf.predict_proba(X))
-            set_temperature(twin.module_, 1.0)
+            for member in members(twin.module_):
+                set_temperature(member, 1.0)
             assert not np.array_equal(twin.predict_proba(X), clf.predict_proba(X))
 
     def test_goes_on_from_the_weights_alone(self, settings, data, kind):
@@ -246,7 +257,10 @@ class TestEveryWayToAProbability:
             for name, value in going[0].module_.state_dict().items():
                 assert_array_equal(going[1].module_.state_dict()[name], value, err_msg=name)
             assert going[1].temperature_ == kept
-            assert_allclose(going[1]._raw_scores(data[0]), going[0]._raw_scores(data[0]) / kept, rtol=1e-4, atol=1e-4)
+            rows = clf.preprocessor_.transform(data[0])
+            for one, other in zip(*(members(network.module_) for network in going), strict=True):
+                scores = predict_scores(one, rows) / kept
+                assert_allclose(predict_scores(other, rows), scores, rtol=1e-4, atol=1e-4)
             assert going[1].set_params(calibration=None).partial_fit(*data).temperature_ == 1
             assert_array_equal(going[1]._raw_scores(data[0]), going[0].partial_fit(*data)._raw_scores(data[0]))
 
@@ -279,20 +293,17 @@ class TestRows:
         expected = fit_temperature(clf._raw_scores(X[rows]), y[rows])
         assert NNClassifier(**QUICK).fit(X, y).temperature_ == pytest.approx(expected, rel=1e-6)
 
-    @pytest.mark.parametrize("n_members", [2, 3, 4])
-    def test_of_an_ensemble_are_judged_by_who_withheld_them(self, n_members):
+    @pytest.mark.parametrize("n_members", [2, 3, 4, 9])
+    def test_of_an_ensemble_are_judged_by_each_member_that_withheld_them(self, n_members):
         X, y = CANCER
         settings = {**QUICK, "validation_fraction": 0.3, "n_members": n_members}
         clf = NNClassifier(**settings, calibration=None).fit(X, y)
-        encoded, members = clf.preprocessor_.transform(X), list(clf.module_.members)
-        scores, target = [], []
-        for k, (_, rows) in enumerate(member_splits(len(y), y, 0.3, clf._seed, n_members)):
-            judges = members[k::3]
-            module = MemberAverage(judges, "softmax") if len(judges) > 1 else judges[0]
-            scores.append(predict_scores(module.eval(), encoded[rows]))
-            target.append(y[rows])
-        assert len(np.concatenate(target)) == 569 if n_members >= 3 else 380
-        expected = fit_temperature(np.concatenate(scores), np.concatenate(target))
+        encoded, splits = clf.preprocessor_.transform(X), member_splits(len(y), y, 0.3, clf._seed, n_members)
+        judged = [splits[k % len(splits)].withheld for k in range(n_members)]
+        assert len({rows[0] for rows in judged}) == {2: 2, 3: 3, 4: 2, 9: 3}[n_members]
+        pairs = zip(clf.module_.members, judged, strict=True)
+        scores = np.concatenate([predict_scores(member, encoded[rows]) for member, rows in pairs])
+        expected = fit_temperature(scores, y[np.concatenate(judged)])
         assert NNClassifier(**settings).fit(X, y).temperature_ == pytest.approx(expected, rel=1e-6)
 
     @pytest.mark.parametrize("n_members", [1, 3])
@@ -301,7 +312,9 @@ class TestRows:
         settings, weight = {**QUICK, "n_members": n_members}, np.random.RandomState(0).uniform(size=len(y_val))
         given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": weight}
         clf = NNClassifier(**settings, calibration=None).fit(X, y, **given)
-        expected = fit_temperature(clf._raw_scores(X_val), y_val, weight)
+        encoded = clf.preprocessor_.transform(X_val)
+        scores = np.concatenate([predict_scores(member, encoded) for member in members(clf.module_)])
+        expected = fit_temperature(scores, np.tile(y_val, n_members), np.tile(weight, n_members))
         assert NNClassifier(**settings).fit(X, y, **given).temperature_ == pytest.approx(expected, rel=1e-6)
 
     def test_that_only_watch_calibrate_nothing(self):

@@ -94,7 +94,7 @@ def test_what_is_in_a_row_comes_from_the_fitted_networks() -> None:
         fits = [clone(network).set_params(**parameters).fit(X[train], y[train]) for train, _ in folds]
         kept = [fit.history_[fit.best_epoch_ - 1]["train_loss"] for fit in fits]
         epochs = [convergence_epoch([record["valid_loss"] for record in fit.history_]) for fit in fits]
-        weights = [sum(int((w != 0).sum()) for w in (fit.module_[0].weight, fit.module_[-1].weight)) for fit in fits]
+        weights = [sum(int((w != 0).sum()) for w in (fit.module_[0].weight, fit.module_.output.weight)) for fit in fits]
         assert r["final_loss"][i] == np.mean(kept)
         assert r["convergence_epoch"][i] == np.mean(epochs)
         assert r["n_nonzero_weights"][i] == round(np.mean(weights))

@@ -70,8 +70,11 @@ class TestSplits:
     def test_every_row_trains_and_folds_are_disjoint(self, n, fraction, labelled):
         labels = np.random.RandomState(0).randint(2, size=n) if labelled else None
         folds = min(n, max(2, round(1 / fraction)))
-        splits = member_splits(n, labels, fraction, 3, members=40)
-        assert len(splits) == folds
+        everyone = member_splits(n, labels, fraction, 3, members=40)
+        assert len(everyone) == 2 * folds
+        for one, other in zip(everyone[::2], everyone[1::2], strict=True):
+            assert one is other  # by which the engine knows who is judged by the same rows
+        splits = everyone[::2]
         for split in splits:
             assert_array_equal(np.sort(np.concatenate(split)), np.arange(n))
             assert (np.diff(split.rows) > 0).all()
@@ -81,11 +84,17 @@ class TestSplits:
         for two in combinations(splits, 2):
             assert_array_equal(np.union1d(*(split.rows for split in two)), np.arange(n))
 
-    def test_fewer_members_have_the_first_folds(self):
-        all_of_them, some = (member_splits(50, None, 0.1, 0, members=members) for members in (10, 4))
-        assert len(some) == 4
-        for one, other in zip(all_of_them, some, strict=False):
-            assert_array_equal(one.withheld, other.withheld)
+    @pytest.mark.parametrize(
+        ("members", "folds"),
+        [(2, [0, 1]), (3, [0, 1, 2]), (4, [0, 0, 1, 1]), (5, [0, 0, 1, 1, 2]), (6, [0, 0, 1, 1, 2, 2])],
+    )
+    def test_fewer_members_have_the_first_folds_and_from_four_on_by_twos(self, members, folds):
+        all_of_them = member_splits(50, None, 0.1, 0, members=20)[::2]
+        some = member_splits(50, None, 0.1, 0, members=members)
+        assert len(some) == members
+        for fold, split in zip(folds, some, strict=True):
+            assert_array_equal(all_of_them[fold].withheld, split.withheld)
+            assert_array_equal(all_of_them[fold].rows, split.rows)
 
     def test_are_stratified_where_every_class_has_rows_enough(self):
         labels = np.repeat([0, 1], [180, 20])
@@ -95,6 +104,7 @@ class TestSplits:
         labels[-2] = 2
         splits = member_splits(200, labels, 0.1, 0, members=10)
         assert [len(split.withheld) for split in splits] == [20] * 10
+        assert len({split.withheld[0] for split in splits}) == 5
 
     def test_the_seed_shuffles(self):
         first, same, other = (member_splits(90, None, 0.1, seed, members=2)[0].withheld for seed in (0, 0, 1))
@@ -113,7 +123,7 @@ class TestSplits:
 
 
 class TestMembers:
-    @pytest.mark.parametrize("n_members", [2, 3, 12])
+    @pytest.mark.parametrize("n_members", [2, 3, 5, 23])
     def test_each_trains_on_the_rest_of_its_fold(self, n_members):
         X, y = CANCER
         clf = NNClassifier(**QUICK | {"n_members": n_members})
@@ -121,8 +131,10 @@ class TestMembers:
         splits = member_splits(len(y), y, 0.1, NNClassifier(**QUICK).fit(X, y)._seed, n_members)
         assert len(jobs) == n_members
         for k, job in enumerate(jobs):
-            assert_array_equal(job.rows, splits[k % 10].rows)
-            assert_array_equal(job.validation.rows, splits[k % 10].withheld)
+            split = splits[k % len(splits)]
+            assert_array_equal(job.rows, split.rows)
+            assert job.validation.rows is jobs[k % len(splits)].validation.rows
+            assert_array_equal(job.validation.rows, split.withheld)
             assert job.table is job.validation.table is jobs[0].table
         trained = np.concatenate([job.rows for job in jobs])
         assert set(trained) == set(range(len(y)))
@@ -154,17 +166,17 @@ class TestMembers:
 
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
     def test_a_members_result_alone_is_that_in_the_ensemble(self, make):
+        """But for the epoch that is kept, which they choose together: here it is the last."""
         X, y = CANCER
-        network = make(**QUICK, dropout=0.3, normalization="batch")
-        jobs = jobs_of(network, X, y)
-        for k, job in enumerate(jobs):
+        settings = {**QUICK, "dropout": 0.3, "normalization": "batch", "scoring": Rising()}
+        fitted = make(**settings).fit(X, y)
+        assert list(fitted.best_epoch_) == [3, 3, 3]
+        for k, job in enumerate(jobs_of(make(**settings), X, y)):
             job.devices = (torch.device("cpu"),)
             (alone,) = train([job])
-            fitted = make(**QUICK, dropout=0.3, normalization="batch").fit(X, y)
             own = fitted.module_.members[k].state_dict()
             for name, value in job.network.layout.single(alone.parameters).items():
                 assert_array_equal(own[name], value)
-            assert fitted.best_epoch_[k] == alone.best_epoch + 1
 
     def test_withheld_rows_teach_their_member_nothing(self):
         """Neither by their numbers nor by their labels, where the encoding learns nothing from rows."""

@@ -38,7 +38,7 @@ VALUES: dict[str, list[Any]] = {
     "early_stopping": [False, True],
     "scoring": ["loss", "accuracy"],
     "n_iter_no_change": [1, 3],
-    "n_members": [1, 2],
+    "n_members": [1, 2, 4],
     "random_state": [0, 1],
 }
 CLASSIFICATION = {"label_smoothing": [0.0, 0.1, 0.2], "class_weight": [None, "balanced"]}
@@ -79,6 +79,13 @@ def figures(search: GridSearchCV) -> dict[str, np.ndarray]:
     return {name: value for name, value in search.cv_results_.items() if name.endswith("score")}
 
 
+def largest_ensemble(search: GridSearchCV) -> int:
+    """Members that may be judged together, and then are not parted."""
+    values = [values for name, values in search.param_grid.items() if name.endswith("n_members")]
+    parameters = search.estimator.get_params()
+    return max(values[0] if values else [parameters.get("network__n_members", parameters.get("n_members", 1))])
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("seed", range(GRIDS))
 def test_scores_and_weights_are_those_of_one_fit_after_another(seed: int) -> None:
@@ -93,7 +100,7 @@ def test_scores_and_weights_are_those_of_one_fit_after_another(seed: int) -> Non
             for name, value in weights(expected).items():
                 assert_array_equal(weights(found)[name], value, err_msg=f"{name}, {max_members=}, {n_jobs=}")
             if isinstance(max_members, int):
-                assert max(sweep.cohort_sizes) <= max_members
+                assert max(sweep.cohort_sizes) <= max(max_members, largest_ensemble(search))
 
 
 def test_the_grids_differ_in_at_least_twelve_parameters() -> None:

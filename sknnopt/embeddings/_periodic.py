@@ -23,7 +23,7 @@ class Periodic(NumericEmbedding):
     ----------
     n_frequencies : int, default=16
         Frequencies of a column; at least 1.
-    frequency_scale : float, default=0.1
+    frequency_scale : float, default=0.5
         Standard deviation of the normal distribution that frequencies are drawn from; above 0. The most
         important number here: high frequencies fit steep functions, and noise.
     embedding_size : int, default=8
@@ -66,7 +66,7 @@ class Periodic(NumericEmbedding):
         self,
         *,
         n_frequencies: int = 16,
-        frequency_scale: float = 0.1,
+        frequency_scale: float = 0.5,
         embedding_size: int = 8,
         phases: bool = False,
         dense: bool = False,

@@ -19,6 +19,7 @@ from sknnopt.engine._step import Step, row_norms
 from sknnopt.engine._tensors import Tensors
 from sknnopt.engine._weights import RowWeights
 from sknnopt.engine.job import Job, Progress, Result
+from sknnopt.engine.panel import panel_values
 from sknnopt.nn import Workspace, load_member
 
 
@@ -164,9 +165,10 @@ class Cohort:
         losses, norms, rates = self._train_epoch()
         figures, outputs = self._figures(losses, norms)
         seconds = (time.perf_counter() - started) / len(self.members)
+        values = panel_values([member.job for member in self.members], figures, outputs)
         for k, (member, output) in enumerate(zip(self.members, outputs, strict=True)):
             with member.guard():
-                self._judge(k, member.record([float(row[k]) for row in figures], rates[k], output, seconds), output)
+                self._judge(k, member.record(figures[k], rates[k], output, seconds, values.get(k)), output)
         for member in self.members:
             member.seconds += (time.perf_counter() - started) / len(self.members)
         if after_epoch is not None:
@@ -224,7 +226,7 @@ class Cohort:
     def _figures(self, losses: Tensor, norms: Tensor) -> tuple[list[list[float]], list[np.ndarray | None]]:
         """Return, in one read from the device, what is known of each member after the epoch.
 
-        The rows are the summed loss, the norm of the last gradient, that of the parameters, and the loss on the
+        That is the summed loss, the norm of the last gradient, that of the parameters, and the loss on the
         withheld rows (0 without). With them come the scores (O, n) of the withheld rows, for members that want them.
         """
         next(iter(self._steps.values())).sync()
@@ -241,7 +243,7 @@ class Cohort:
             outputs = [None if s is None else s.cpu().numpy() for s in wanted]
         else:
             rows.append(torch.zeros_like(losses))
-        return torch.stack(rows).tolist(), outputs
+        return torch.stack(rows, dim=1).tolist(), outputs
 
     def _refresh_statistics(self) -> None:
         judged, buffers = self.tensors.judged, self.tensors.judged_buffers

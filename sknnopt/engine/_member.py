@@ -148,7 +148,9 @@ class Member:
     def wants_output(self) -> bool:
         """Whether the scores of the withheld rows are wanted as an array."""
         validation = self.job.validation
-        return validation is not None and (validation.score is not None or self.job.observer is not None)
+        if validation is None:
+            return False
+        return validation.score is not None or self.job.observer is not None or self.job.panel is not None
 
     def validation_loss(self, scores: Tensor | None) -> Tensor:
         """Return the weighted mean loss, a scalar, of the scores (O, n) of the withheld rows; 0 without."""
@@ -164,13 +166,30 @@ class Member:
         weight = validation.table.weight[rows].to(loss.dtype)
         return (loss * weight).sum() / weight.sum()
 
-    def record(self, figures: list[float], rate: float, output: np.ndarray | None, seconds: float) -> dict[str, Any]:
-        """Return the epoch's record from the figures read off the device; see ``Cohort``."""
+    def record(
+        self,
+        figures: list[float],
+        rate: float,
+        output: np.ndarray | None,
+        seconds: float,
+        value: float | Exception | None = None,
+    ) -> dict[str, Any]:
+        """Return the epoch's record from the figures read off the device, see ``Cohort``, and its panel's value.
+
+        Raises
+        ------
+        Exception
+            What the panel or a scorer has raised.
+        """
+        if isinstance(value, Exception):
+            raise value
         record: dict[str, Any] = {"epoch": self.epochs + 1, "train_loss": figures[0] / len(self.job.rows)}
         validation = self.job.validation
         if validation is not None:
             record["valid_loss"] = figures[3]
-            if validation.score is not None and output is not None:
+            if self.job.panel is not None:
+                record["valid_score"] = math.nan if value is None else value
+            elif validation.score is not None and output is not None:
                 record["valid_score"] = float(validation.score(output))
         record |= {"learning_rate": rate, "gradient_norm": figures[1], "weight_norm": figures[2]}
         return record | {"seconds": seconds}
@@ -199,7 +218,7 @@ class Member:
         validation = self.job.validation
         if validation is None or not validation.stop:
             return -float(record["train_loss"])
-        value = -float(record["valid_loss"]) if validation.score is None else float(record["valid_score"])
+        value = float(record.get("valid_score", -record["valid_loss"]))
         self._waited = 0 if value >= self._best_value + validation.tolerance else self._waited + 1
         self.finished = self.finished or self._waited >= validation.patience
         return value

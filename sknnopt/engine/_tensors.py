@@ -42,7 +42,7 @@ class Tensors:
         techniques, layout = self._job.techniques, self._job.network.layout
         self.state["optimizer"] = techniques.optimizer.start(self.parameters, layout)
         if techniques.weight_averaging is not None:
-            self.state["averaging"] = {"average": self.parameters.clone()}
+            self.state["averaging"] = {"average": self.parameters + 0.0}  # no -0, which a share of nothing would change
         if techniques.regularization is not None:
             weights = self.parameters[:, : layout.weight_size]
             self.state["regularization"] = techniques.regularization.start(weights, layout)

@@ -96,6 +96,15 @@ class Progress:
     torch_random: Tensor | None = None
 
 
+class Jury(Protocol):
+    """Judges members of an ensemble together; see :class:`~sknnopt.engine.Panel`."""
+
+    size: int
+
+    def value(self, jobs: "Sequence[Job]", outputs: Sequence[np.ndarray]) -> float:
+        """Return what an epoch is worth to all of them, from their scores (O, n) of the rows that they withhold."""
+
+
 class Observer(Protocol):
     """Watches one member's training; may ask it to stop."""
 
@@ -128,6 +137,9 @@ class Job:
         How many epochs to train now (``max_epochs`` in `techniques` is what schedules count on).
     devices : tuple of torch.device
         Where it may be trained: one of a cohort's shards goes to each, a member alone to the first.
+    panel : Panel or None
+        Judges the member in the place of its own loss, together with others that have the same panel. These make a
+        cohort of their own, so that they are always there together.
     """
 
     network: Network
@@ -143,6 +155,12 @@ class Job:
     progress: Progress | None = None
     keep_progress: bool = False
     observer: Observer | None = None
+    panel: Jury | None = None
+
+    @property
+    def crew(self) -> int | None:
+        """Return what tells members that have to train together from all others; None for one by itself."""
+        return None if self.panel is None or self.panel.size == 1 else id(self.panel)
 
     def structure(self) -> Hashable:
         """Return what members must share to be stacked into one cohort."""
@@ -153,6 +171,7 @@ class Job:
             t.gradient_clipping is None, t.label_smoothing > 0, t.weight_decay > 0, t.mixup > 0, bool(t.layer_rates),
             t.weight_averaging is None, t.dropout_schedule is None,
             self.table.weight is None, self.table.row_shape, str(self.devices), self.dtype, self.products,
+            self.crew,
         )  # fmt: skip
 
     @property

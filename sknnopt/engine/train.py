@@ -53,7 +53,7 @@ def _train_here(jobs: Sequence[Job]) -> list[Result]:
         groups[job.structure()].append(i)
     results: dict[int, Result] = {}
     for indices in groups.values():
-        size = suitable_members(jobs[indices[0]])
+        size = len(indices) if jobs[indices[0]].crew else suitable_members(jobs[indices[0]])
         for first in range(0, len(indices), size):
             part = indices[first : first + size]
             results |= dict(zip(part, train_together([jobs[i] for i in part]), strict=True))
@@ -76,7 +76,7 @@ def train_together(jobs: Sequence[Job], after_epoch: AfterEpoch | None = None) -
     list of Result
         In the order of `jobs`; what a member's own code has raised is in its result.
     """
-    devices = jobs[0].devices[: len(jobs)]
+    devices = jobs[0].devices[: 1 if jobs[0].crew else len(jobs)]
     if len(devices) == 1:
         return _train_or_halve(place(jobs, devices[0]), after_epoch)
     halted = threading.Event()
@@ -110,9 +110,9 @@ def _train_or_halve(jobs: Sequence[Job], after_epoch: AfterEpoch | None) -> list
     try:
         return _train_cohort(jobs, after_epoch)
     except Exception as error:
-        if len(jobs) == 1:
+        if len(jobs) == 1 or jobs[0].crew:
             nothing = torch.empty(0)
-            return [Result(nothing, nothing, error=error)]
+            return [Result(nothing, nothing, error=error) for _ in jobs]
     middle = len(jobs) // 2
     return [*_train_or_halve(jobs[:middle], after_epoch), *_train_or_halve(jobs[middle:], after_epoch)]
 

@@ -18,6 +18,7 @@ from sknnopt.data.reading import is_plain
 from sknnopt.engine import (
     Job,
     Observer,
+    Panel,
     Printer,
     Progress,
     SkorchObserver,
@@ -126,7 +127,7 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         jobs = self._with_learning_rate(jobs, again=again)
         results = train(jobs)
         if not again:
-            kept, scores = best_restarts(results, starts)
+            kept, scores = best_restarts(results, starts, crews=jobs[0].crew is not None)
             jobs, results = [jobs[i] for i in kept], [results[i] for i in kept]
             self.restart_scores_ = scores[0] if len(places) == 1 else scores
         self._warn_of_divergence(results)
@@ -143,10 +144,9 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         data = [prepared.of(place) for place in places for _ in range(starts)]
         networks = [self._network(k, seed, prepared, again=again) for k, seed in enumerate(seeds)]
         precision, params = PRECISIONS[self.precision], self._shallow()
-        techniques = [
-            resolve_techniques(params, self.loss_, network, len(part.rows))
-            for network, part in zip(networks, data, strict=True)
-        ]
+        fewest = min(len(part.rows) for part in data)
+        techniques = [resolve_techniques(params, self.loss_, network, fewest) for network in networks]
+        panels = [self._panel(len(places), data[0], networks[0]) for _ in range(starts)]
         progress: Sequence[Progress | None]
         if again:
             progress = self._continuation(networks, precision.tensor, anew=anew)
@@ -168,6 +168,7 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
                 progress=progress[k],
                 keep_progress=keep,
                 observer=self._observer(data[k], k, starts),
+                panel=panels[k % starts],
             )
             for k, (network, seed) in enumerate(zip(networks, seeds, strict=True))
         ]
@@ -197,6 +198,16 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
             return resolve_network(self._shallow(), *shape, inputs)
         with forked_torch_random(int(seed.generate_state(1)[0])), torch.inference_mode(False):
             return resolve_network(self._shallow(), *shape)
+
+    def _panel(self, size: int, data: MemberData, network: Network) -> Panel | None:
+        """Return what judges so many members together, or a classifier as if it were calibrated; None for neither."""
+        stops = self.early_stopping is not False and data.held_out is not None and network.stackable
+        calibrates = self._calibrates() and self.scoring == "loss"
+        return Panel(size, self.loss_, calibrates=calibrates) if stops and (size > 1 or calibrates) else None
+
+    def _calibrates(self) -> bool:
+        """Return whether predictions are calibrated."""
+        return False
 
     def _validation(self, held_out: HeldOut | None) -> Validation | None:
         if held_out is None:

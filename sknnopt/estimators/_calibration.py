@@ -1,125 +1,92 @@
-"""The temperature that makes a classifier as sure as it is right."""
+"""The temperatures that make a classifier as sure as it is right."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import softmax
 from torch import nn
 
-from sknnopt.engine import Job
-from sknnopt.nn import MemberAverage, predict_scores
-
-Floats = NDArray[np.float64]
-
-PRIOR = 10.0
-"""What is known of the temperature T before a row is seen, as information on log T: that it is 1, give or take 32 %.
-
-It is the strength k of a Gamma prior on 1/T with its mode at 1. Measured on 13 tables with 10 to 200 rows withheld: 5
-and 16 are about as good on average, 0 (maximum likelihood) does harm where there are few.
-"""
-
-JUDGED = ("softmax", "sigmoid")
-"""Links whose scores are logarithms of probabilities or odds, so that a temperature means something."""
+from sknnopt.engine import JUDGED, Job, fit_temperature
+from sknnopt.nn import MemberAverage, predict_scores, set_temperature
+from sknnopt.nn import average as mean_scores
 
 
-def fit_temperature(scores: NDArray[np.floating], target: NDArray[np.number], weight: Floats | None = None) -> float:
-    """Return the temperature T by which scores are to be divided.
+class Judged(NamedTuple):
+    """Scores (n, O) of the rows that a member withholds, their target and weights."""
 
-    With b = 1/T it minimises ``sum_i w_i L_i(b) + k (b - 1 - log b)``, where L_i is the log loss of row i, whose scores
-    are multiplied by b, and k is `PRIOR`. Both terms are convex in b. The second is a Gamma prior, least at b = 1: so
-    rows that are all predicted rightly do not make T zero, the sum of the L_i is never greater than at T = 1, and
-    where there are many rows it does not matter. The weights are scaled to sum to the number of rows that they are
-    worth, ``(sum w)^2 / sum w^2``.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n, O)
-    target : ndarray of shape (n,) or (n, O)
-        Codes of classes, or 0 and 1 for each of several labels.
-    weight : ndarray of shape (n,), default=None
-
-    Returns
-    -------
-    float
-        Above 0; 1 if the scores tell nothing or are not finite.
-
-    References
-    ----------
-    Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017, section 4.2: temperature scaling.
-
-    Examples
-    --------
-    >>> scores = np.tile([[0.0, 4.0]], (1000, 1))
-    >>> target = (np.arange(1000) % 10 > 0).astype(int)  # 90 % and not 98 %
-    >>> round(fit_temperature(scores, target), 1)
-    1.8
-    """
-    weight = np.ones(len(scores)) if weight is None else weight
-    if not weight.any() or not np.isfinite(scores).all():
-        return 1.0
-    weight = weight * (weight.sum() / (weight**2).sum())
-    rows: Floats = scores.astype(np.float64)
-    if target.ndim == 2:  # each label is a choice between the scores 0 and s
-        weight = np.repeat(weight, rows.shape[1])
-        rows = np.stack([np.zeros(rows.size), rows.ravel()], axis=1)
-        target = target.ravel()
-    rows -= rows.max(1, keepdims=True)
-    own = np.take_along_axis(rows, target.astype(np.intp)[:, None], axis=1)[:, 0]
-    return 1 / _least(rows, weight, float(weight @ own))
+    scores: NDArray[np.floating]
+    target: NDArray[np.number]
+    weight: NDArray[np.float64]
 
 
-def _least(scores: Floats, weight: Floats, own: float) -> float:
-    """Return b at the minimum of the convex objective; the largest score of each row is 0."""
+class Temperatures(NamedTuple):
+    """What the scores of each member, and those of their average, are divided by."""
 
-    def slope(b: float) -> float:
-        expected = (softmax(b * scores, axis=1) * scores).sum(1)
-        return float(weight @ expected) - own + PRIOR * (1 - 1 / b)
-
-    if slope(1.0) > 0:
-        # no row's expected score is above 0, so the slope is at most PRIOR - own - PRIOR / b
-        low, high = 0.5 * PRIOR / (PRIOR - own), 1.0
-    else:
-        low, high = 1.0, 2.0
-        while slope(high) < 0:
-            low, high = high, 2 * high
-    return float(brentq(slope, low, high, xtol=1e-9, rtol=1e-9))
+    members: float
+    average: float
 
 
-def ensemble_temperature(jobs: Sequence[Job], modules: Sequence[nn.Module]) -> float | None:
-    """Return the temperature of the average of trained members; None if no row was withheld to stop any of them.
+def calibrate(jobs: Sequence[Job], modules: Sequence[nn.Module], average: MemberAverage | None) -> Temperatures | None:
+    """Set the temperatures of trained members and of their average; None if no row was withheld to stop any of them.
 
-    Each row is judged by those members that withheld it: by their average, if there are several. On folds of their own
-    that is a single one for each row, and the average is then given what one member wants. It is near to what the
-    average itself wants: figures are in docs/estimators.md.
+    The members' is one for all, fitted to the rows that each has withheld. An average of calibrated members is less
+    sure than it is right, the more so the more they are; no rows are withheld by all of them, but if s of the M members
+    share a fold, the temperature that their average wants there is known. As its logarithm falls about in proportion to
+    1 - 1 / s, what all M want is its (1 - 1 / M) / (1 - 1 / s)-th power.
 
     Parameters
     ----------
     jobs : sequence of Job
     modules : sequence of nn.Module
         Of the same members, fitted.
+    average : MemberAverage or None
+        Of these modules, if there are several.
+
     """
-    groups: dict[int, list[int]] = {}
-    for k, job in enumerate(jobs):
-        if job.validation is not None and job.validation.stop:
-            groups.setdefault(id(job.validation.rows), []).append(k)
-    if not groups or jobs[0].techniques.loss.link not in JUDGED:
+    judged = [k for k, job in enumerate(jobs) if job.validation is not None and job.validation.stop]
+    if not judged or jobs[0].techniques.loss.link not in JUDGED:
         return None
-    parts = [_judged([jobs[k] for k in group], [modules[k] for k in group]) for group in groups.values()]
-    scores, target, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return fit_temperature(scores, target, weight)
+    parts = [_judged(jobs[k], modules[k]) for k in judged]
+    temperature = fit_temperature(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    behind = 1.0 if average is None else _of_average([jobs[k] for k in judged], parts, temperature, average)
+    found = Temperatures(temperature, behind)
+    set_temperatures(modules, average, found)
+    return found
 
 
-def _judged(
-    jobs: Sequence[Job], modules: Sequence[nn.Module]
-) -> tuple[NDArray[np.floating], NDArray[np.number], Floats]:
-    """Return scores, target and weights of the rows that these members withheld, all of them the same."""
-    validation = jobs[0].validation
+def set_temperatures(modules: Sequence[nn.Module], average: MemberAverage | None, values: Temperatures) -> None:
+    """Let modules, and their average if there is one, have these temperatures."""
+    for module in modules:
+        set_temperature(module, values.members)
+    if average is not None:
+        average.temperature = values.average
+
+
+def _of_average(jobs: Sequence[Job], parts: Sequence[Judged], temperature: float, average: MemberAverage) -> float:
+    """Return the temperature of the average, from the folds that several of the members withhold."""
+    folds: dict[int, list[int]] = {}
+    for k, job in enumerate(jobs):
+        assert job.validation is not None
+        folds.setdefault(id(job.validation.rows), []).append(k)
+    size = max(len(group) for group in folds.values())
+    if size == 1:
+        return 1.0
+    shared = []
+    for group in folds.values():
+        if len(group) == size:
+            scores = torch.from_numpy(np.stack([parts[k].scores for k in group])).double() / temperature
+            shared.append(parts[group[0]]._replace(scores=mean_scores(scores, average.link).numpy()))
+    wanted = fit_temperature(*(np.concatenate(part) for part in zip(*shared, strict=True)))
+    return float(wanted ** ((1 - 1 / len(average.members)) / (1 - 1 / size)))
+
+
+def _judged(job: Job, module: nn.Module) -> Judged:
+    """Return scores, target and weights of the rows that a member has withheld."""
+    validation = job.validation
     assert validation is not None
     table, rows = validation.table, validation.rows
     inputs = table.inputs.numpy()[rows] if isinstance(table.inputs, torch.Tensor) else table.inputs[rows]
-    module = modules[0] if len(modules) == 1 else MemberAverage(modules, jobs[0].techniques.loss.link).eval()
     weight = np.ones(len(rows)) if table.weight is None else table.weight.double().numpy()[rows]
-    return predict_scores(module, inputs), table.target.numpy()[rows], weight
+    return Judged(predict_scores(module, inputs), table.target.numpy()[rows], weight)

@@ -8,6 +8,9 @@ from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 Rows = NDArray[np.int64]
 
+PAIRS_FROM = 4
+"""Members from which on two withhold the same fold."""
+
 
 class Split(NamedTuple):
     """The rows to train on and those withheld, each in ascending order; None withholds none."""
@@ -19,8 +22,9 @@ class Split(NamedTuple):
 def member_splits(n: int, labels: Rows | None, fraction: float, seed: int, members: int) -> list[Split]:
     """Return the splits that the members of an ensemble have, in turn; a single one withholds a random part.
 
-    There are as many folds as the fraction goes into 1, two at least, and every member withholds one. So each row
-    trains a member, and as long as there are no more members than folds no row is withheld from two.
+    There are as many folds as the fraction goes into 1, two at least, and every member withholds one. From four
+    members on two of them, in turn, withhold the same, so that it shows what their average gains; the engine's
+    `Panel` stops the ensemble by that. Each row trains a member.
 
     Parameters
     ----------
@@ -51,7 +55,9 @@ def member_splits(n: int, labels: Rows | None, fraction: float, seed: int, membe
     stratified = labels is not None and np.unique(labels, return_counts=True)[1].min() >= folds
     cut = (StratifiedKFold if stratified else KFold)(folds, shuffle=True, random_state=seed)
     parts = cut.split(np.zeros(n), labels if stratified else None)
-    return [Split(*(part.astype(np.int64) for part in pair)) for pair, _ in zip(parts, range(members), strict=False)]
+    found = [Split(*(part.astype(np.int64) for part in pair)) for pair in parts]
+    together = 2 if members >= PAIRS_FROM else 1
+    return [found[member // together] for member in range(min(members, together * folds))]
 
 
 def n_folds(fraction: float) -> int:

@@ -116,6 +116,7 @@ def _probe(job: Job, rate: float, trained: NDArray[np.int64], judged: NDArray[np
         ),
         seed=np.random.SeedSequence((seed, RANGE_TEST)),
         epochs=epochs,
+        panel=None,
         validation=_stopping(job, judged[: max(1, len(trained) // 2)], epochs),
         progress=None if job.progress is None else replace(job.progress, epochs=0, random=None, schedule_state=None),
         keep_progress=False,

@@ -40,7 +40,7 @@ def restart_score(result: Result) -> float:
     return -math.inf if math.isnan(score) else float(score)
 
 
-def best_restarts(results: Sequence[Result], n: int) -> tuple[list[int], NDArray[np.float64]]:
+def best_restarts(results: Sequence[Result], n: int, *, crews: bool = False) -> tuple[list[int], NDArray[np.float64]]:
     """Return the index of each member's best result, the first of equals, and all scores (members, n).
 
     Parameters
@@ -49,6 +49,16 @@ def best_restarts(results: Sequence[Result], n: int) -> tuple[list[int], NDArray
         Those of a member lie next to each other.
     n : int
         Restarts of a member.
+    crews : bool
+        Whether the r-th restarts of all members were judged together, and are to be kept together: those of whom the
+        fewest have diverged at once, and of such the best.
     """
     scores = np.array([restart_score(result) for result in results]).reshape(-1, n)
-    return [k * n + int(best) for k, best in enumerate(scores.argmax(1))], scores
+    best = np.repeat(_best_crew(scores), len(scores)) if crews else scores.argmax(1)
+    return [k * n + int(r) for k, r in enumerate(best)], scores
+
+
+def _best_crew(scores: NDArray[np.float64]) -> int:
+    there = np.isfinite(scores)
+    means = np.where(there, scores, 0.0).sum(0) / np.maximum(there.sum(0), 1)
+    return int(np.lexsort((-means, -there.sum(0)))[0])

@@ -17,15 +17,15 @@ from sknnopt.activations import Activation
 from sknnopt.averaging import Averaging
 from sknnopt.data import ClassTarget, check_weights
 from sknnopt.embeddings import NumericEmbedding
-from sknnopt.engine import Job
+from sknnopt.engine import JUDGED, Job
 from sknnopt.estimators._base import NetworkEstimator
-from sknnopt.estimators._calibration import ensemble_temperature
+from sknnopt.estimators._calibration import Temperatures, calibrate, set_temperatures
 from sknnopt.estimators._data import select
 from sknnopt.estimators._docs import document
 from sknnopt.estimators._parameters import CONSTRAINTS
 from sknnopt.initializers import Initializer
 from sknnopt.losses import Loss
-from sknnopt.nn import set_temperature
+from sknnopt.nn import MemberAverage
 from sknnopt.optimizers import Optimizer
 from sknnopt.regularization import Regularizer
 from sknnopt.schedules import Schedule, Scheduled
@@ -58,6 +58,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
     }
     target_: ClassTarget
     temperature_: float
+    _temperatures: Temperatures
 
     def __init__(
         self,
@@ -234,11 +235,16 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
     def _calibrate(self, jobs: Sequence[Job], modules: Sequence[nn.Module], *, going_on: bool) -> None:
         found = None
         if self.calibration is not None:
-            found = ensemble_temperature(jobs, modules)
+            average = self.module_ if isinstance(self.module_, MemberAverage) else None
+            found = calibrate(jobs, modules, average)
             if found is None and going_on:
-                found = self.temperature_
-        self.temperature_ = 1.0 if found is None else found
-        set_temperature(self.module_, self.temperature_)
+                found = self._temperatures
+                set_temperatures(modules, average, found)
+        self._temperatures = found or Temperatures(1.0, 1.0)
+        self.temperature_ = self._temperatures.members
+
+    def _calibrates(self) -> bool:
+        return self.calibration is not None and self.loss_.link in JUDGED
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the class of each row.

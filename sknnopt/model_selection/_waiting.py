@@ -21,6 +21,7 @@ class WaitingRoom:
         self._groups: dict[Hashable, list[Seat]] = {}
         self._sizes: dict[Hashable, int] = {}
         self._shares: dict[Hashable, int] = {}
+        self._crews: set[Hashable] = set()
 
     def __bool__(self) -> bool:
         return bool(self._groups)
@@ -31,6 +32,8 @@ class WaitingRoom:
         for key, seat in keyed:
             if key not in self._sizes:
                 self._sizes[key] = self._suitable(seat.job)
+            if seat.job.crew is not None:  # which comes whole, and is trained whole
+                self._crews.add(key)
             self._groups.setdefault(key, []).append(seat)
 
     def leave(self) -> None:
@@ -52,6 +55,8 @@ class WaitingRoom:
             Cohorts that can be trained at once.
         """
         for key, seats in self._groups.items():
+            if key in self._crews:
+                return self._take(key, len(seats))
             everyone = len(seats) + expected
             rounds = math.ceil(everyone / (self._sizes[key] * leaders))
             share = min(self._sizes[key], math.ceil(everyone / (rounds * leaders)))
@@ -65,6 +70,8 @@ class WaitingRoom:
     def partial_cohort(self, leaders: int) -> list[Seat]:
         """Remove and return what one of so many leaders should train: the largest group's share."""
         key = max(self._groups, key=lambda key: len(self._groups[key]))
+        if key in self._crews:
+            return self._take(key, len(self._groups[key]))
         shards = max(1, leaders // len(self._groups))
         return self._take(key, min(self._sizes[key], math.ceil(len(self._groups[key]) / shards)))
 
@@ -78,3 +85,6 @@ class WaitingRoom:
             self._groups[key] = seats
         else:
             del self._groups[key]
+            if key in self._crews:  # whose like will not come again
+                self._crews.discard(key)
+                del self._sizes[key]

@@ -3,7 +3,7 @@
 from sknnopt._layout import Layout, padded
 from sknnopt.nn._dense import ScaledLinear
 from sknnopt.nn._embedding import ColumnwiseLinear, InputEmbedding
-from sknnopt.nn._ensemble import Link, MemberAverage
+from sknnopt.nn._ensemble import Link, MemberAverage, average
 from sknnopt.nn._factory import Module
 from sknnopt.nn._heads_modules import Heads, HeadsAverage, HeadsLinear, HeadsOutput
 from sknnopt.nn._inputs import Inputs
@@ -47,6 +47,7 @@ __all__ = [
     "TabM",
     "Temperature",
     "Workspace",
+    "average",
     "load_member",
     "padded",
     "predict_scores",

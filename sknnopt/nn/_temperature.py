@@ -4,8 +4,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sknnopt.nn._ensemble import MemberAverage
-
 
 class Temperature(nn.Module):
     """Divides scores by a number, the last layer of a calibrated network. It has neither parameters nor buffers.
@@ -42,12 +40,9 @@ class Temperature(nn.Module):
 def set_temperature(module: nn.Module, value: float) -> None:
     """Let a network's scores be divided by `value`, in place of the temperature it may have; 1 is none.
 
-    An average of members divides its own scores and not theirs, a plain ``Sequential`` gets a last layer, and any other
-    module a forward hook, so that it keeps its type and its attributes. Names in the state dict stay as they are.
+    A plain ``Sequential`` gets a last layer, and any other module a forward hook, so that it keeps its type and its
+    attributes. Names in the state dict stay as they are.
     """
-    if isinstance(module, MemberAverage):
-        module.temperature = value
-        return
     for key, hook in list(module._forward_hooks.items()):
         if isinstance(getattr(hook, "__self__", None), Temperature):
             del module._forward_hooks[key]
