@@ -169,6 +169,20 @@ def test_columns_that_are_new_begin_as_they_would(name: str) -> None:
     assert (same.module_.input_scale.weight[zero] - 1).abs().max() < 1e-9
 
 
+def test_edges_of_new_columns_come_from_each_members_own_rows() -> None:
+    frame, y = raw()
+    settings = {**STILL, "numeric_embedding": PiecewiseLinear(n_bins=5), "early_stopping": True}
+    source = NNClassifier(**settings).fit(frame[["b"]], y)
+    same, fresh = (
+        NNClassifier(**settings, n_members=2, initial_weights=one).fit(frame[["a", "b"]], y) for one in (source, None)
+    )
+    own, drawn = ([member.embedding.numeric.edges for member in one.module_.members] for one in (same, fresh))
+    assert_array_equal(own[0][0], drawn[0][0])
+    assert_array_equal(own[1][0], drawn[1][0])
+    assert (own[0][0] != own[1][0]).any()
+    assert_array_equal(own[0][1], own[1][1])
+
+
 def test_levels_are_read_as_they_were() -> None:
     frame, y = raw()
     settings = {"categorical_embedding": 3}
