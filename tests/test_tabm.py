@@ -450,10 +450,17 @@ def test_a_search_in_lockstep_has_the_scores_of_one_fit_after_another(make):
 
 
 def test_early_stopping_judges_the_averaged_prediction():
-    clf = NNClassifier(**QUICK, early_stopping=True, validation_fraction=0.3, label_smoothing=0.0).fit(X, Y)
+    settings = {
+        **QUICK,
+        "early_stopping": True,
+        "validation_fraction": 0.3,
+        "label_smoothing": 0.0,
+        "calibration": None,
+    }
+    clf = NNClassifier(**settings).fit(X, Y)
     held = clf.n_validation_samples_
     seen = []
-    scored = NNClassifier(**QUICK, early_stopping=True, validation_fraction=0.3, label_smoothing=0.0)
+    scored = NNClassifier(**settings)
     scored.set_params(scoring=lambda estimator, X, y: seen.append(estimator.predict_proba(X)) or float(len(seen)))
     scored.fit(X, Y)
     assert seen[-1].shape == (held, 3)
