@@ -265,7 +265,13 @@ def early_stopping(fit: Fit) -> None:
 
 def scoring(fit: Fit) -> None:
     plain = fit(early_stopping=True)
-    assert plain.validation_scores_ == [-record["valid_loss"] for record in plain.history_]
+    losses = [-record["valid_loss"] for record in plain.history_]
+    if isinstance(plain, NNRegressor):
+        assert plain.validation_scores_ == losses
+    else:  # it is judged as if it were calibrated
+        assert (np.array(plain.validation_scores_) > losses).all()
+        plain = fit(early_stopping=True, calibration=None)
+        assert plain.validation_scores_ == [-record["valid_loss"] for record in plain.history_]
     scored = fit(early_stopping=True, scoring="neg_max_error" if isinstance(plain, NNRegressor) else "accuracy")
     assert scored.validation_scores_ == [record["valid_score"] for record in scored.history_]
     assert scored.validation_scores_ != plain.validation_scores_

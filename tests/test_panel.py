@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from sknnopt import NNClassifier, NNRegressor, lockstep, losses
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Panel, Result, Validation, attend, fit_temperature, train, train_together
+from sknnopt.engine.panel import panel_values
 from sknnopt.estimators import _base, _range_test
 from sknnopt.estimators._restarts import best_restarts
 from sknnopt.losses import Loss
@@ -226,6 +227,42 @@ def test_a_scorer_judges_the_average_of_a_folds_members():
     each = [area(np.log(np.mean(softmax(own, axis=1), axis=0)), part) for part, own in zip(rows, outputs, strict=True)]
     panel = Panel(8, losses.get("auto", task="classification"), calibrates=True)
     assert value(panel, folds) == pytest.approx((each[0] + 2 * each[1]) / 3, rel=1e-12)
+
+
+class Angry:
+    """A panel that raises."""
+
+    size = 1
+
+    def value(self, jobs: Any, outputs: Any) -> float:
+        raise RuntimeError("a panel's fault")
+
+
+class TestSeats:
+    def test_who_diverges_is_not_judged(self):
+        """Neither by a training loss, nor by weights, nor by a loss on the withheld rows that is not finite."""
+        target = RNG.normal(size=(20, 1))
+        fold, outputs = validation(target, np.arange(20)), list(RNG.normal(size=(6, 1, 20)))
+        panel = Panel(6, losses.get("squared_error", task="regression"), calibrates=False)
+        figures = np.ones((6, 4))
+        figures[[1, 2, 3], [0, 2, 3]] = np.nan, np.inf, np.inf
+        figures[4, 1] = np.inf  # a gradient, which is clipped
+        jobs: Any = [SimpleNamespace(panel=panel, validation=fold) for _ in outputs]
+        found = panel_values(jobs, figures.tolist(), outputs)
+        assert sorted(found) == [0, 4, 5]
+        assert set(found.values()) == {value(panel, [(fold, [outputs[k] for k in found])])}
+        assert panel_values(jobs, np.full((6, 4), np.nan).tolist(), outputs) == {}
+
+    def test_what_a_panel_raises_is_for_those_it_judges(self):
+        target = RNG.normal(size=(20, 1))
+        fold, outputs = validation(target, np.arange(20)), list(RNG.normal(size=(5, 1, 20)))
+        panels = [Panel(2, losses.get("squared_error", task="regression"), calibrates=False), Angry(), None]
+        whose = [0, 1, 0, 2, 1]
+        jobs: Any = [SimpleNamespace(panel=panels[i], validation=fold) for i in whose]
+        found = panel_values(jobs, np.ones((5, 4)).tolist(), outputs)
+        assert found[0] == found[2] == value(panels[0], [(fold, [outputs[0], outputs[2]])])
+        assert str(found[1]) == str(found[4]) == "a panel's fault"
+        assert 3 not in found
 
 
 class TestFits:
@@ -453,13 +490,17 @@ class TestRestarts:
         assert kept == [best, n + best]
         assert_array_equal(found, np.nan_to_num(scores, nan=-np.inf))
 
+    @pytest.mark.parametrize("lost", [False, True])
     @pytest.mark.parametrize("scoring", ["loss", "accuracy"])
-    def test_in_a_fit(self, scoring, monkeypatch):
+    def test_in_a_fit(self, scoring, lost, monkeypatch):
         jobs, results = [], []
 
         def spy(given: list[Job]) -> list[Result]:
             jobs.extend(given)
             results.extend(train(given))
+            if lost:  # a member of the best crew has diverged at once
+                scores = [max(record["valid_score"] for record in result.history) for result in results[:3]]
+                results[6 + int(np.argmax(scores))].best_epoch = -1
             return results
 
         monkeypatch.setattr(_base, "train", spy)
@@ -469,10 +510,11 @@ class TestRestarts:
             assert len({id(job.panel) for job in jobs[r::3]}) == 1
         scores = clf.restart_scores_
         assert scores.shape == (4, 3)
-        assert (scores == scores[0]).all()
+        assert (scores[[0, 1, 3]] == scores[0]).all()
         assert len(set(scores[0])) > 1
-        best = int(scores[0].argmax())
-        assert max(clf.validation_scores_) == pytest.approx(scores[0].max(), rel=1e-12)
+        best = int(np.where(np.isfinite(scores[2]), scores[0], -np.inf).argmax())
+        assert (best != scores[0].argmax()) == lost
+        assert max(clf.validation_scores_) == pytest.approx(scores[0, best], rel=1e-12)
         for k, member in enumerate(clf.module_.members):
             views = jobs[0].network.layout.single(results[3 * k + best].parameters)
             for name, tensor in member.state_dict().items():
@@ -587,12 +629,6 @@ class TestErrors:
         assert_array_equal(found[0][~np.isnan(found[0])], np.delete(found[1], 3))
 
     def test_end_those_whom_the_panel_judges_alone(self):
-        class Angry:
-            size = 1
-
-            def value(self, jobs: Any, outputs: Any) -> float:
-                raise RuntimeError("a panel's fault")
-
         jobs = [job for seed in range(3) for job in jobs_of(NNClassifier(**QUICK | {"random_state": seed}), *IRIS)]
         expected = train(jobs)
         jobs[1].panel = Angry()

@@ -37,6 +37,7 @@ from sknnopt._compat import InvalidParameterError
 from sknnopt._random import MemberRandom
 from sknnopt.engine import peak_bytes
 from sknnopt.engine.capacity import member_bytes, suitable_members
+from sknnopt.estimators._folds import split_rows
 from sknnopt.nn import EVALUATION, MLP, MemberAverage, TabM, Workspace, load_member
 from sknnopt.nn._elementwise import Dropout
 from sknnopt.nn._heads import Spread
@@ -449,17 +450,20 @@ def test_a_search_in_lockstep_has_the_scores_of_one_fit_after_another(make):
 
 
 def test_early_stopping_judges_the_averaged_prediction():
-    clf = NNClassifier(
-        **QUICK, early_stopping=True, validation_fraction=0.3, label_smoothing=0.0, calibration=None
-    ).fit(X, Y)
+    settings = {
+        **QUICK,
+        "early_stopping": True,
+        "validation_fraction": 0.3,
+        "label_smoothing": 0.0,
+        "calibration": None,
+    }
+    clf = NNClassifier(**settings).fit(X, Y)
     held = clf.n_validation_samples_
     seen = []
-    scored = NNClassifier(**QUICK, early_stopping=True, validation_fraction=0.3, label_smoothing=0.0, calibration=None)
+    scored = NNClassifier(**settings)
     scored.set_params(scoring=lambda estimator, X, y: seen.append(estimator.predict_proba(X)) or float(len(seen)))
     scored.fit(X, Y)
     assert seen[-1].shape == (held, 3)
-    from sknnopt.estimators._folds import split_rows
-
     _, rows = split_rows(len(X), Y, 0.3, scored._seed)
     assert_allclose(seen[-1], scored.predict_proba(X[rows]), atol=1e-6)
     expected = -np.log(scored.predict_proba(X[rows])[np.arange(held), Y[rows]]).mean()

@@ -91,23 +91,26 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Beta(alpha, alpha), and so are their losses. 0 mixes nothing.
     {smoothing}early_stopping : bool or "auto", default="auto"
         Whether to withhold rows, to stop when their score no longer improves and to restore the best epoch's weights.
-        "auto" does so from 5,000 rows on, and whenever `X_val` is given. False withholds none.
+        "auto" does so from 5,000 rows on, and whenever `X_val` is given. False withholds none. Members of an ensemble
+        are judged together, and all keep the epoch that is best for their average; see ``docs/estimators.md``.
     scoring : "loss", str or callable, default="loss"
-        What the withheld rows are judged by: the loss, a scorer's name, or ``scorer(estimator, X, y)``.
+        What the withheld rows are judged by: the loss{as_calibrated}, a scorer's name, or ``scorer(estimator, X, y)``.
+        Of several members that withhold the same rows a scorer sees the average.
     validation_fraction : float, default=0.1
-        Fraction of the rows to withhold, stratified by class where possible. Each of several members withholds another
-        of round(1 / `validation_fraction`) folds, at least 2, so that every row trains a member; encoders and the
-        target's scale learn from all rows.
+        Fraction of the rows to withhold, stratified by class where possible. Several members withhold one each of
+        round(1 / `validation_fraction`) folds, at least 2, in turn, from 4 members on two of them the same, so that
+        every row trains a member; encoders and the target's scale learn from all rows.
     n_iter_no_change : int, default=10
         Epochs without improvement by `tol` after which training stops.
     tol : float, default=1e-4
         Least improvement of the score.
     {calibration}n_members : int, default=1
         Networks to train in lockstep from different seeds, on different rows where some are withheld; their predictions
-        are averaged.
+        are averaged. Early stopping judges the average, not each by itself.
     n_restarts : int, default=1
         Initialisations to train each network from, in lockstep. The one of the best score on the withheld rows is
-        kept, or of the least training loss where none are withheld. `partial_fit`, and a warm start, train the one
+        kept, or of the least training loss where none are withheld; of members that are judged together the r-th of
+        all or of none. `partial_fit`, and a warm start, train the one
         there is. Callbacks are called for every start.
     preprocessing : {"auto", "robust", "quantile_normal", "standard"} or None, default="auto"
         "auto" encodes a raw table: numbers are robustly scaled, categories one-hot encoded, missing values filled in;
@@ -118,8 +121,8 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Which columns are categories, as in :class:`~sklearn.ensemble.HistGradientBoostingClassifier`.
     {class_weight}device : str, torch.device or list of them, default="auto"
         Where to train: "cpu", "cuda", "cuda:1", "mps"; "auto" is the CPU, and for large networks CUDA where there is
-        a device. Over a list the networks of an ensemble or a sweep are spread; a single one goes to the first. The
-        fitted network lies on the CPU.
+        a device. Over a list the networks of an ensemble or a sweep are spread; a single one goes to the first, and
+        so do members that early stopping judges together. The fitted network lies on the CPU.
     precision : {"float32", "float64", "bf16"}, default="float32"
         Type of data, weights and products; "bf16" rounds the factors of products to bfloat16 in training and keeps
         weights and sums in float32.
@@ -141,14 +144,16 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     n_iter_ : int
         Epochs trained, of the longest-trained member.
     best_epoch_ : int or ndarray of shape (n_members,)
-        Epoch, counted from 1, whose weights were kept; the last one unless training was stopped early.
+        Epoch, counted from 1, whose weights were kept; the last one unless training was stopped early. It is the same
+        for all members, unless one diverges or a callback stops it.
     best_loss_ : float or ndarray of shape (n_members,)
-        Loss of that epoch on the withheld rows, or else on the training rows.
+        Loss of that epoch on the withheld rows, or else on the training rows: each member's own{uncalibrated}.
     loss_curve_ : list of float
         Training loss of each epoch, taken while the weights change, with dropout and label smoothing; the loss on
         withheld rows is without either.
     validation_scores_ : list of float or None
-        Score of the withheld rows after each epoch (minus the loss under ``scoring="loss"``).
+        Score of the withheld rows after each epoch, by which the best is chosen: under ``scoring="loss"`` minus the
+        loss{as_calibrated}, of several members an estimate for their average.
     learning_rate_ : float
         The base learning rate trained with.
     learning_rate_test_ : dict or None
@@ -158,9 +163,10 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         What each start is judged by, the larger the better (minus the loss, if it is a loss); minus infinity where
         training diverged at once. Everything else describes the starts that were kept.
     history_ : list of dict
-        A record an epoch: epoch, train_loss, valid_loss and valid_score where there are withheld rows,
-        learning_rate (of the last step), gradient_norm (of the last batch), weight_norm, seconds. With several members
-        the mean over those still training.
+        A record an epoch: epoch, train_loss, valid_loss where there are withheld rows, valid_score where something
+        else than that loss judges them (`scoring`, calibration, the average of members), learning_rate (of the last
+        step), gradient_norm (of the last batch), weight_norm, seconds. With several members the mean over those still
+        training.
     n_parameters_ : int
         Trained parameters, of all members.
     n_validation_samples_ : int
@@ -182,12 +188,17 @@ _CLASSIFIER = {
     """,
     "calibration": """calibration : {"temperature"} or None, default="temperature"
         "temperature" divides the scores by one number, fitted to the rows that were withheld for early stopping (or
-        given as `X_val`): probabilities become less or more sure, while the predicted classes stay. Where none are
-        withheld nothing is divided; see ``docs/estimators.md``.
+        given as `X_val`): probabilities become less or more sure, while the classes that a network predicts stay.
+        Epochs are then judged as if they were calibrated, each by a number of its own. Several members have one number
+        together, by which each one's scores are divided. Where none are withheld nothing is divided; see
+        ``docs/estimators.md``.
     """,
     "temperature": """temperature_ : float
-        What scores are divided by, in `module_` too; 1 without calibration. Records and scores of epochs are without.
+        What the scores of each network are divided by, in `module_` too; 1 without calibration. Losses in `history_`
+        are without.
     """,
+    "as_calibrated": " after calibration",
+    "uncalibrated": ", before calibration",
     "class_weight": """class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes, as in scikit-learn.
     """,
@@ -205,6 +216,8 @@ _REGRESSOR = {
     "smoothing": "",
     "calibration": "",
     "temperature": "",
+    "as_calibrated": "",
+    "uncalibrated": "",
     "class_weight": "",
     "classes": "",
     "outputs": ": targets, of a loss of several quantiles one for each target and quantile",

@@ -102,7 +102,7 @@ class FittedMixin:
 
     @property
     def validation_scores_(self) -> list[float] | None:
-        """Score of the withheld rows after each epoch (``scoring``, or minus the loss); None without such rows."""
+        """Score of the withheld rows after each epoch, by which it is judged; None without such rows."""
         judged = [record for record in self.history_ if "valid_loss" in record]
         return [record.get("valid_score", -record["valid_loss"]) for record in judged] or None
 

@@ -1,4 +1,4 @@
-"""Which rows a member withholds: a random part, or in an ensemble a fold of its own."""
+"""Which rows a member withholds: a random part, or in an ensemble a fold, of its own or with another member."""
 
 from typing import NamedTuple
 
