@@ -392,3 +392,29 @@ def test_lockstep_changes_no_bit():
     assert_array_equal(search.cv_results_["split1_test_score"], together.cv_results_["split1_test_score"])
     assert search.best_estimator_.temperature_ == together.best_estimator_.temperature_
     assert len(set(search.cv_results_["mean_test_score"])) == 8
+
+
+class TestAverages:
+    def test_the_average_has_the_temperature_that_its_own_rows_want(self):
+        """With rows that all members are judged by, what is fitted is the average itself."""
+        X, y = CANCER
+        clf = NNClassifier(**QUICK, n_members=4).fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
+        behind, rows = clf.module_.temperature, clf.preprocessor_.transform(X[300:])
+        clf.module_.temperature = 1.0
+        assert behind == pytest.approx(fit_temperature(predict_scores(clf.module_, rows), y[300:]), rel=1e-5)
+        assert behind != 1.0
+
+    def test_pairs_are_carried_on_to_all_members(self):
+        X, y = CANCER
+        clf = NNClassifier(**QUICK, validation_fraction=0.25, n_members=8).fit(X, y)
+        splits = member_splits(len(X), y, 0.25, clf._seed, 8)
+        rows, members = clf.preprocessor_.transform(X), list(clf.module_.members)
+        pairs = [(MemberAverage(members[k : k + 2], "softmax"), splits[k].withheld) for k in range(0, 8, 2)]
+        scores = np.concatenate([predict_scores(pair, rows[held]) for pair, held in pairs])
+        wanted = fit_temperature(scores, np.concatenate([y[held] for _, held in pairs]))
+        assert clf.module_.temperature == pytest.approx(wanted ** ((1 - 1 / 8) / (1 - 1 / 2)), rel=1e-5)
+
+    def test_members_on_folds_of_their_own_leave_it_alone(self):
+        X, y = CANCER
+        clf = NNClassifier(**QUICK, n_members=3).fit(X, y)
+        assert clf.module_.temperature == 1.0

@@ -190,12 +190,12 @@ _CLASSIFIER = {
         "temperature" divides the scores by one number, fitted to the rows that were withheld for early stopping (or
         given as `X_val`): probabilities become less or more sure, while the classes that a network predicts stay.
         Epochs are then judged as if they were calibrated, each by a number of its own. Several members have one number
-        together, by which each one's scores are divided. Where none are withheld nothing is divided; see
-        ``docs/estimators.md``.
+        together, by which each one's scores are divided, and their average another. Where none are withheld nothing
+        is divided; see ``docs/estimators.md``.
     """,
     "temperature": """temperature_ : float
         What the scores of each network are divided by, in `module_` too; 1 without calibration. Losses in `history_`
-        are without.
+        are without. What the average of several is divided by is ``module_.temperature``.
     """,
     "as_calibrated": " after calibration",
     "uncalibrated": ", before calibration",
