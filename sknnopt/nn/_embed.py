@@ -1,7 +1,7 @@
 """Embedding of columns, and the scale of inputs, of K networks."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -10,9 +10,8 @@ from torch import Tensor
 from sknnopt.embeddings import NumericEmbedding, Periodic
 from sknnopt.nn._embedding import bins, clip_bins
 from sknnopt.nn._layer import Pass
-from sknnopt.nn._workspace import Rows, Workspace
-
-Values = Mapping[str, Tensor]
+from sknnopt.nn._parts import Binding
+from sknnopt.nn._workspace import Rows
 
 
 class _Features(Protocol):
@@ -42,8 +41,7 @@ class Embed:
         As in :class:`~sknnopt.nn._embedding.InputEmbedding`.
     inputs, features : int
         F and F'.
-    parameters, gradients, buffers : mapping of str to Tensor
-    space : Workspace
+    to : Binding
     """
 
     def __init__(
@@ -54,20 +52,16 @@ class Embed:
         categories: Sequence[tuple[int, int, int]],
         inputs: int,
         features: int,
-        parameters: Values,
-        gradients: Values | None,
-        buffers: Values,
-        space: Workspace,
+        to: Binding,
     ) -> None:
-        self._out = space.features(f"{name}.out", features)
+        self._out = to.space.features(f"{name}.out", features)
         self._numbers = None
         start = 0
         self._copies: list[tuple[slice, Tensor]] = []
         if embedding is not None:
             start = embedding.embedding_size * numbers
             out = self._out.view[:, :start]
-            path = f"{name}.numeric"
-            self._numbers = _Numbers(path, numbers, embedding, out, parameters, gradients, buffers, space)
+            self._numbers = _Numbers(f"{name}.numeric", numbers, embedding, out, to)
             if isinstance(embedding, Periodic) and embedding.dense:
                 self._copies.append((slice(0, numbers), self._out.view[:, start : start + numbers]))
                 start += numbers
@@ -77,9 +71,9 @@ class Embed:
             self._copy(column, first, start)
             start += first - column
             weight = f"{name}.category_{place}.weight"
-            slope = None if gradients is None else gradients[weight]
+            slope = None if to.gradients is None else to.gradients[weight]
             columns, embedded = slice(first, first + levels), slice(start, start + size)
-            self._categories.append((columns, embedded, parameters[weight], slope))
+            self._categories.append((columns, embedded, to.parameters[weight], slope))
             column, start = first + levels, start + size
         self._copy(column, inputs, start)
         self._x = self._out.view
@@ -114,26 +108,16 @@ class Embed:
 class _Numbers:
     """f(W phi(x) + b) of C columns; writes into ``out`` (K, C D, B)."""
 
-    def __init__(
-        self,
-        name: str,
-        columns: int,
-        embedding: NumericEmbedding,
-        out: Tensor,
-        parameters: Values,
-        gradients: Values | None,
-        buffers: Values,
-        space: Workspace,
-    ) -> None:
-        self._x = space.features(f"{name}.x", columns)
+    def __init__(self, name: str, columns: int, embedding: NumericEmbedding, out: Tensor, to: Binding) -> None:
+        self._x = to.space.features(f"{name}.x", columns)
         kind = _Waves if isinstance(embedding, Periodic) else _Pieces
-        self._features: _Features = kind(name, columns, embedding, parameters, gradients, buffers, space)
-        self._weight, self._relu = parameters[f"{name}.weight"], embedding.activation == "relu"
-        self._bias = parameters[f"{name}.bias"].flatten(1).unsqueeze(2)
-        self._out, self._size = out, (columns, embedding.embedding_size, space.rows)
-        if gradients is not None:
-            self._weight_gradient = gradients[f"{name}.weight"]
-            self._bias_gradient = gradients[f"{name}.bias"]
+        self._features: _Features = kind(name, columns, embedding, to)
+        self._weight, self._relu = to.parameters[f"{name}.weight"], embedding.activation == "relu"
+        self._bias = to.parameters[f"{name}.bias"].flatten(1).unsqueeze(2)
+        self._out, self._size = out, (columns, embedding.embedding_size, to.space.rows)
+        if to.gradients is not None:
+            self._weight_gradient = to.gradients[f"{name}.weight"]
+            self._bias_gradient = to.gradients[f"{name}.bias"]
 
     def forward(self, x: Tensor) -> None:
         """Embed the first columns of x (K, F, B)."""
@@ -165,20 +149,11 @@ def columnwise(rows: Rows, columns: int) -> Tensor:
 class _Pieces:
     """Piecewise-linear encoding of C columns."""
 
-    def __init__(
-        self,
-        name: str,
-        columns: int,
-        embedding: NumericEmbedding,
-        parameters: Values,
-        gradients: Values | None,
-        buffers: Values,
-        space: Workspace,
-    ) -> None:
+    def __init__(self, name: str, columns: int, embedding: NumericEmbedding, to: Binding) -> None:
         count = embedding.n_features
-        flat = space.features(f"{name}.features", columns * count)
+        flat = to.space.features(f"{name}.features", columns * count)
         self.out = columnwise(flat, columns)
-        self._bins = [one.unsqueeze(3) for one in bins(buffers[f"{name}.edges"])]
+        self._bins = [one.unsqueeze(3) for one in bins(to.buffers[f"{name}.edges"])]
 
     def forward(self, x: Rows) -> None:
         """Encode x (K, C, B)."""
@@ -194,34 +169,25 @@ class _Pieces:
 class _Waves:
     """Periodic features of C columns."""
 
-    def __init__(
-        self,
-        name: str,
-        columns: int,
-        embedding: NumericEmbedding,
-        parameters: Values,
-        gradients: Values | None,
-        buffers: Values,
-        space: Workspace,
-    ) -> None:
+    def __init__(self, name: str, columns: int, embedding: NumericEmbedding, to: Binding) -> None:
         assert isinstance(embedding, Periodic)
         count = embedding.n_frequencies
         self._shape = (columns, count)
-        self._frequency = parameters[f"{name}.frequency"].unsqueeze(3)
-        self._phase = parameters[f"{name}.phase"].unsqueeze(3) if embedding.phases else None
+        self._frequency = to.parameters[f"{name}.frequency"].unsqueeze(3)
+        self._phase = to.parameters[f"{name}.phase"].unsqueeze(3) if embedding.phases else None
         self._angle, self._cosine, self._sine = (
-            space.features(f"{name}.{word}", columns * count) for word in ("angle", "cosine", "sine")
+            to.space.features(f"{name}.{word}", columns * count) for word in ("angle", "cosine", "sine")
         )
         self._angles = columnwise(self._angle, columns)
         self._cosines, self._sines = (columnwise(rows, columns) for rows in (self._cosine, self._sine))
         self.out = self._cosines
         if not embedding.phases:
-            both = space.features(f"{name}.features", columns * 2 * count)
+            both = to.space.features(f"{name}.features", columns * 2 * count)
             self.out = columnwise(both, columns)
-        if gradients is not None:
-            self._slope = space.features(f"{name}.slope", columns * embedding.n_features)
-            self._frequency_gradient = gradients[f"{name}.frequency"]
-            self._phase_gradient = gradients.get(f"{name}.phase")
+        if to.gradients is not None:
+            self._slope = to.space.features(f"{name}.slope", columns * embedding.n_features)
+            self._frequency_gradient = to.gradients[f"{name}.frequency"]
+            self._phase_gradient = to.gradients.get(f"{name}.phase")
 
     def forward(self, x: Rows) -> None:
         """Compute cosines and sines of x (K, C, B)."""
@@ -257,16 +223,14 @@ class _Waves:
 class ScaleInputs:
     """y = s x, (K, F, B) -> (K, F, B), with factors ``name.weight`` (K, F)."""
 
-    def __init__(
-        self, name: str, parameters: Values, gradients: Values | None, space: Workspace, *, input_gradient: bool
-    ) -> None:
-        self._weight = parameters[f"{name}.weight"].unsqueeze(2)
+    def __init__(self, name: str, to: Binding, *, input_gradient: bool) -> None:
+        self._weight = to.parameters[f"{name}.weight"].unsqueeze(2)
         features = self._weight.shape[1]
-        self._out = space.features(f"{name}.out", features)
+        self._out = to.space.features(f"{name}.out", features)
         self._x, self._input_gradient = self._out.view, input_gradient
-        if gradients is not None:
-            self._gradient = gradients[f"{name}.weight"]
-            self._work = space.features(f"{name}.work", features)
+        if to.gradients is not None:
+            self._gradient = to.gradients[f"{name}.weight"]
+            self._work = to.space.features(f"{name}.work", features)
 
     def forward(self, x: Rows, step: Pass) -> Rows:
         """Return s x."""

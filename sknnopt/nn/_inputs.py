@@ -125,7 +125,7 @@ class EmbeddingPart(Part):
     def bind(self, to: Binding) -> Layer:
         spec, sizes = self.spec, (self.n_inputs, self.spec.width(self.n_inputs))
         columns = (spec.numbers, self._embedding, spec.categories)
-        return Embed(self.name, *columns, *sizes, to.parameters, to.gradients, to.buffers, to.space)
+        return Embed(self.name, *columns, *sizes, to)
 
     def module(self) -> nn.Module:
         return InputEmbedding(self.spec.numbers, self._embedding, self.spec.categories)
@@ -145,7 +145,7 @@ class InputScalePart(Part):
         values[f"{self.name}.weight"].fill_(1.0)
 
     def bind(self, to: Binding) -> Layer:
-        return ScaleInputs(self.name, to.parameters, to.gradients, to.space, input_gradient=self.input_gradient)
+        return ScaleInputs(self.name, to, input_gradient=self.input_gradient)
 
     def module(self) -> nn.Module:
         return InputScale(self.features)
