@@ -1,8 +1,9 @@
 """Numbers made fit for a network: scaling, a smooth clip, and marks for what was missing."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ __all__ = [
     "LARGEST",
     "Statistics",
     "check_finite",
+    "column_statistics",
     "missing_in",
     "present_values",
     "robust_statistics",
@@ -37,6 +39,8 @@ LARGEST = sys.float_info.max / 4
 _FAR = 1e9
 
 _QUARTILES = (0.25, 0.5, 0.75)
+
+Measure: TypeAlias = Callable[[NDArray[Any], NDArray[np.float64] | None, float, float], tuple[float, float]]
 
 # Values looked at together in `table_statistics`: their copy stays in the processor's cache.
 _BLOCK = 1 << 16
@@ -96,6 +100,11 @@ def robust_statistics(values: NDArray[Any], weights: NDArray[np.float64] | None 
     >>> robust_statistics(np.array([0.0, 1.0, 2.0, 3.0, 100.0, np.nan]))
     Statistics(center=2.0, scale=0.6744897501960817, missing=True, quantiles=None)
     """
+    return column_statistics(values, weights, _robust)
+
+
+def column_statistics(values: NDArray[Any], weights: NDArray[np.float64] | None, measure: Measure) -> Statistics:
+    """Centre and factor by `measure`, which is given what is there of a column that varies, weights, and both ends."""
     present, weights, missing = present_values(values, weights)
     if not len(present):
         return Statistics(0.0, 0.0, missing)
@@ -103,8 +112,12 @@ def robust_statistics(values: NDArray[Any], weights: NDArray[np.float64] | None 
     check_finite(np.array([low, high]), values.dtype)
     if low == high:
         return Statistics(low, 0.0, missing)
-    lower, center, upper = weighted_quantiles(present, _QUARTILES, weights)
-    return Statistics(center, _factor(low, high, lower, upper), missing)
+    return Statistics(*measure(present, weights, low, high), missing)
+
+
+def _robust(values: NDArray[Any], weights: NDArray[np.float64] | None, low: float, high: float) -> tuple[float, float]:
+    lower, center, upper = weighted_quantiles(values, _QUARTILES, weights)
+    return center, _factor(low, high, lower, upper)
 
 
 def _factor(low: float, high: float, lower: float, upper: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .numeric import LARGEST, Statistics, check_finite, present_values
+from .numeric import LARGEST, Statistics, column_statistics
 
 __all__ = ["standard_statistics"]
 
@@ -40,19 +40,16 @@ def standard_statistics(values: NDArray[Any], weights: NDArray[np.float64] | Non
     >>> standard_statistics(np.array([1.0, 1.0, 5.0, 5.0, np.nan]))
     Statistics(center=3.0, scale=0.5, missing=True, quantiles=None)
     """
-    present, weights, missing = present_values(values, weights)
-    if not len(present):
-        return Statistics(0.0, 0.0, missing)
-    ends = np.array([present.min(), present.max()])
-    check_finite(ends, values.dtype)
-    if ends[0] == ends[1]:
-        return Statistics(float(ends[0]), 0.0, missing)
-    distinct, share = _shares(np.clip(present.astype(np.float64), -LARGEST, LARGEST), weights)
+    return column_statistics(values, weights, _moments)
+
+
+def _moments(values: NDArray[Any], weights: NDArray[np.float64] | None, low: float, high: float) -> tuple[float, float]:
+    distinct, share = _shares(np.clip(values.astype(np.float64), -LARGEST, LARGEST), weights)
     mean = float((share * distinct).sum())
     difference = distinct - mean
     reach = float(np.abs(difference).max())
     deviation = reach * math.sqrt((share * np.square(difference / reach)).sum())
-    return Statistics(mean, min(1 / deviation, sys.float_info.max) if deviation else sys.float_info.max, missing)
+    return mean, min(1 / deviation, sys.float_info.max) if deviation else sys.float_info.max
 
 
 def _shares(

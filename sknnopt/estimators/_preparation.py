@@ -85,12 +85,7 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         rows = splits[0].rows if len(splits) == 1 else np.arange(_length(X))
         target = self._encode_target(y, codes, weight, rows, fit=reset)
         if reset:
-            self.preprocessor_ = None
-            if self.preprocessing is not None:
-                numbers = "robust" if self.preprocessing == "auto" else self.preprocessing
-                self.preprocessor_ = TableEncoder(
-                    categorical_features=self.categorical_features, numbers=numbers, dtype=numpy_dtype
-                )
+            self.preprocessor_ = self._new_encoder()
         inputs = encode(
             self.preprocessor_, X, numpy_dtype, estimator=self, fit=reset, allow_nd=self._takes_nd(),
             fit_weight=_on_rows(weight, rows, X),
@@ -106,6 +101,13 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         ]
         self.n_validation_samples_ = max(0 if part.held_out is None else len(part.held_out.rows) for part in parts)
         return Prepared(rows, parts)
+
+    def _new_encoder(self) -> TableEncoder | None:
+        if self.preprocessing is None:
+            return None
+        numbers = "robust" if self.preprocessing == "auto" else self.preprocessing
+        dtype = PRECISIONS[self.precision].array
+        return TableEncoder(categorical_features=self.categorical_features, numbers=numbers, dtype=dtype)
 
     def _given_rows(self, X: Any, y: Any, sample_weight: Any) -> HeldOut:
         """Return the encoded ``X_val`` and ``y_val``."""
