@@ -157,6 +157,15 @@ class TestLayers:
         assert own["embedding.category_0.weight"].std().item() == pytest.approx(1, rel=0.05)
         assert (own["input_scale.weight"] == 1).all()
 
+    def test_frequencies_of_several_scales(self) -> None:
+        """From low to high in geometric sequence, one after another."""
+        embedding = Periodic(n_frequencies=3, frequency_scale=(0.02, 2.0))
+        network = MLP(500, (4,), 2, activations.get("relu"), None, (0.0,), inputs=Inputs(500, embedding))
+        own = network.layout.single(torch.zeros(network.layout.size))
+        network.initialize(own, {}, initializers.get("zeros"), MemberRandom(np.random.SeedSequence(0), CPU))
+        drawn = own["embedding.numeric.frequency"].std(0).numpy()
+        np.testing.assert_allclose(drawn, [0.02, 0.2, 2.0], rtol=0.1)
+
 
 def bin_values(x: float, edges: np.ndarray) -> list[float]:
     """Gorishniy et al. (2022), equation 1, with t counted from 1 and edges b_0 to b_T."""
@@ -638,6 +647,8 @@ class TestRefusals:
             (PiecewiseLinear(n_bins=0), "'n_bins' parameter of PiecewiseLinear must be .* Got 0 instead"),
             (PiecewiseLinear(bins="tree"), "'bins' parameter of PiecewiseLinear must be .* Got 'tree' instead"),
             (Periodic(frequency_scale=0.0), "'frequency_scale' parameter of Periodic must be .* Got 0.0 instead"),
+            (Periodic(frequency_scale=(0.1, 0.0)), r"'frequency_scale' .* above 0 or two .* Got \(0.1, 0.0\) instead"),
+            (Periodic(frequency_scale=[0.1]), r"'frequency_scale' .* above 0 or two .* Got \[0.1\] instead"),
             (Periodic(activation="tanh"), "'activation' parameter of Periodic must be .* Got 'tanh' instead"),
         ],
         ids=repr,

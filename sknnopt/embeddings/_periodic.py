@@ -5,8 +5,11 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .._choices import Range
-from .._compat import Interval
+from .._compat import Interval, InvalidParameterError
 from ._base import ACTIVATION, COUNT, NumericEmbedding
 
 __all__ = ["Periodic"]
@@ -23,9 +26,11 @@ class Periodic(NumericEmbedding):
     ----------
     n_frequencies : int, default=16
         Frequencies of a column; at least 1.
-    frequency_scale : float, default=0.5
+    frequency_scale : float or (float, float), default=0.5
         Standard deviation of the normal distribution that frequencies are drawn from; above 0. The most
-        important number here: high frequencies fit steep functions, and noise.
+        important number here: high frequencies fit steep functions, and noise. Of two numbers, ``(low, high)``, the
+        first frequency of each column has the standard deviation low and the last high, those between them a geometric
+        sequence, so that smooth and steep functions are both within reach.
     embedding_size : int, default=8
         What the linear map makes of a column's features; at least 1.
     phases : bool, default=False
@@ -50,7 +55,7 @@ class Periodic(NumericEmbedding):
     of_start = frozenset({"frequency_scale"})
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_frequencies": [COUNT],
-        "frequency_scale": [Interval(Real, 0, None, closed="neither")],
+        "frequency_scale": [Interval(Real, 0, None, closed="neither"), tuple, list],
         "embedding_size": [COUNT],
         "phases": ["boolean"],
         "dense": ["boolean"],
@@ -66,7 +71,7 @@ class Periodic(NumericEmbedding):
         self,
         *,
         n_frequencies: int = 16,
-        frequency_scale: float = 0.5,
+        frequency_scale: float | tuple[float, float] = 0.5,
         embedding_size: int = 8,
         phases: bool = False,
         dense: bool = False,
@@ -79,6 +84,27 @@ class Periodic(NumericEmbedding):
         self.dense = dense
         self.activation = activation
 
+    def validate(self) -> None:
+        super().validate()
+        given = self.frequency_scale
+        if isinstance(given, tuple | list) and not (len(given) == 2 and all(_is_positive(one) for one in given)):
+            raise InvalidParameterError(
+                "The 'frequency_scale' parameter of Periodic must be a number above 0 or two of them, (low, high). "
+                f"Got {given!r} instead."
+            )
+
+    def scales(self) -> NDArray[np.float64]:
+        """Return the standard deviations (k,) that the k frequencies of a column are drawn with.
+
+        Examples
+        --------
+        >>> Periodic(n_frequencies=4, frequency_scale=(0.1, 0.8)).scales()
+        array([0.1, 0.2, 0.4, 0.8])
+        """
+        given = self.frequency_scale
+        low, high = given if isinstance(given, tuple | list) else (given, given)
+        return np.geomspace(low, high, self.n_frequencies)
+
     @property
     def n_features(self) -> int:
         return self.n_frequencies * (1 if self.phases else 2)
@@ -86,3 +112,7 @@ class Periodic(NumericEmbedding):
     @property
     def width(self) -> int:
         return self.embedding_size + self.dense
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < np.inf

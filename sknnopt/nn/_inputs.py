@@ -116,7 +116,8 @@ class EmbeddingPart(Part):
             for leaf in ("weight", "bias"):
                 values[f"{name}.{leaf}"].uniform_(-bound, bound, generator=random.initial)
             if isinstance(embedding, Periodic):
-                values[f"{name}.frequency"].normal_(0, embedding.frequency_scale, generator=random.initial)
+                drawn = values[f"{name}.frequency"].normal_(generator=random.initial)
+                drawn.mul_(torch.from_numpy(embedding.scales()).to(drawn))
                 if embedding.phases:
                     values[f"{name}.phase"].uniform_(-math.pi, math.pi, generator=random.initial)
         for place in range(len(self.spec.categories)):
