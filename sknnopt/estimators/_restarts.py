@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sknnopt.engine import Result
+from sknnopt.engine import Job, Result
 
 RESTARTS = 1
 """Word of the seeds of restarts, which keeps their streams apart from those of members and of range tests."""
@@ -40,8 +40,13 @@ def restart_score(result: Result) -> float:
     return -math.inf if math.isnan(score) else float(score)
 
 
-def best_restarts(results: Sequence[Result], n: int, *, crews: bool = False) -> tuple[list[int], NDArray[np.float64]]:
+def best_restarts(
+    results: Sequence[Result], n: int, recipe_of: NDArray[np.intp], jobs: Sequence[Job]
+) -> tuple[list[int], NDArray[np.float64]]:
     """Return the index of each member's best result, the first of equals, and all scores (members, n).
+
+    The r-th restarts of members that were judged together are kept together: those of whom the fewest have diverged at
+    once, and of such the best.
 
     Parameters
     ----------
@@ -49,12 +54,17 @@ def best_restarts(results: Sequence[Result], n: int, *, crews: bool = False) -> 
         Those of a member lie next to each other.
     n : int
         Restarts of a member.
-    crews : bool
-        Whether the r-th restarts of all members were judged together, and are to be kept together: those of whom the
-        fewest have diverged at once, and of such the best.
+    recipe_of : ndarray of int
+        The recipe of each; those of a recipe lie next to each other.
+    jobs : sequence of Job
+        What was trained.
     """
     scores = np.array([restart_score(result) for result in results]).reshape(-1, n)
-    best = np.repeat(_best_crew(scores), len(scores)) if crews else scores.argmax(1)
+    best = scores.argmax(1)
+    for recipe in np.unique(recipe_of):
+        own = recipe_of[::n] == recipe
+        if jobs[int(np.argmax(recipe_of == recipe))].crew is not None:
+            best[own] = _best_crew(scores[own])
     return [k * n + int(r) for k, r in enumerate(best)], scores
 
 
