@@ -17,7 +17,7 @@ from sknnopt.estimators._jobs import Going, JobsMixin
 from sknnopt.estimators._preparation import PRECISIONS
 from sknnopt.estimators._presets import PresetsMixin
 from sknnopt.estimators._range_test import AutoRateMixin
-from sknnopt.estimators._restarts import best_restarts
+from sknnopt.estimators._restarts import best_of_recipes
 from sknnopt.nn import predict_scores
 
 
@@ -97,7 +97,7 @@ class NetworkEstimator(PresetsMixin, AutoRateMixin, JobsMixin):
         jobs = self._with_learning_rate(jobs, np.repeat(recipe_of, starts), again=again)
         results = train(jobs)
         if not again:
-            kept, scores = best_restarts(results, starts, np.repeat(recipe_of, starts), jobs)
+            kept, scores = best_of_recipes(jobs, results, starts, np.repeat(recipe_of, starts))
             jobs, results = [jobs[i] for i in kept], [results[i] for i in kept]
             self.restart_scores_ = scores[0] if len(places) == 1 else scores
         self._warn_of_divergence(results)

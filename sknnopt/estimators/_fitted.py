@@ -57,7 +57,7 @@ class FittedMixin:
         """Set the fitted attributes."""
         kept = [k for k, result in enumerate(results) if result.best_epoch >= 0]
         survivors = [(jobs[k], results[k]) for k in kept]
-        modules = [fitted_module(job, result) for job, result in survivors]
+        modules = [fitted_module(job, result).eval() for job, result in survivors]
         recipes = [recipe_of[k] for k in kept]
         self._settle([job for job, _ in survivors], modules, recipes, again=again, going_on=bool(history))
         self.history_ = history + _mean_history([result.history for _, result in survivors])

@@ -40,13 +40,8 @@ def restart_score(result: Result) -> float:
     return -math.inf if math.isnan(score) else float(score)
 
 
-def best_restarts(
-    results: Sequence[Result], n: int, recipe_of: NDArray[np.intp], jobs: Sequence[Job]
-) -> tuple[list[int], NDArray[np.float64]]:
+def best_restarts(results: Sequence[Result], n: int, *, crews: bool = False) -> tuple[list[int], NDArray[np.float64]]:
     """Return the index of each member's best result, the first of equals, and all scores (members, n).
-
-    The r-th restarts of members that were judged together are kept together: those of whom the fewest have diverged at
-    once, and of such the best.
 
     Parameters
     ----------
@@ -54,18 +49,38 @@ def best_restarts(
         Those of a member lie next to each other.
     n : int
         Restarts of a member.
-    recipe_of : ndarray of int
-        The recipe of each; those of a recipe lie next to each other.
-    jobs : sequence of Job
-        What was trained.
+    crews : bool
+        Whether the r-th restarts of all members were judged together, and are to be kept together: those of whom the
+        fewest have diverged at once, and of such the best.
     """
     scores = np.array([restart_score(result) for result in results]).reshape(-1, n)
-    best = scores.argmax(1)
-    for recipe in np.unique(recipe_of):
-        own = recipe_of[::n] == recipe
-        if jobs[int(np.argmax(recipe_of == recipe))].crew is not None:
-            best[own] = _best_crew(scores[own])
+    best = np.repeat(_best_crew(scores), len(scores)) if crews else scores.argmax(1)
     return [k * n + int(r) for k, r in enumerate(best)], scores
+
+
+def best_of_recipes(
+    jobs: Sequence[Job], results: Sequence[Result], n: int, recipe_of: NDArray[np.intp]
+) -> tuple[list[int], NDArray[np.float64]]:
+    """Return what `best_restarts` does, each recipe by itself.
+
+    Parameters
+    ----------
+    jobs, results : sequence
+        Those of a recipe lie next to each other, and in these those of a member.
+    n : int
+        Restarts of a member.
+    recipe_of : ndarray of int
+        The recipe of each.
+    """
+    kept: list[int] = []
+    scores = []
+    for recipe in np.unique(recipe_of):
+        own = np.flatnonzero(recipe_of == recipe)
+        crews = jobs[own[0]].crew is not None
+        best, found = best_restarts([results[k] for k in own], n, crews=crews)
+        kept += [int(own[k]) for k in best]
+        scores.append(found)
+    return kept, np.concatenate(scores)
 
 
 def _best_crew(scores: NDArray[np.float64]) -> int:

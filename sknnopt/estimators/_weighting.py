@@ -26,8 +26,8 @@ def fit_weights(scores: Floats, target: NDArray[np.number], loss: Loss, weight: 
     The weights w >= 0 of sum 1 minimise ``sum_i v_i L_i(w) / (s sum_i v_i) - a / n sum_r log w_r``, where L_i is the
     loss of row i by the weighted average of the recipes' predictions, v_i is what the row counts, a is `PRIOR` and n
     the number of rows that the v are worth, ``(sum v)^2 / sum v^2``. The second term is a Dirichlet prior, which draws
-    towards equal weights where there are few rows. The losses of a log link and of classes have the unit of a
-    log-likelihood, and s is 1. Others have that of the target: there s is what equal weights lose.
+    towards equal weights where there are few rows. The losses of classes have the unit of a log-likelihood, and s is 1.
+    Those of numbers have a unit of their own: there s is what equal weights lose more than the target itself would.
 
     Predictions are averaged behind the link, so that the objective is convex wherever the loss is in what is predicted:
     log loss, squared and absolute error, quantiles, Poisson's.
@@ -79,9 +79,10 @@ class _Objective:
         self._weight = torch.from_numpy(weight / weight.sum())
         self._prior = PRIOR * float((weight**2).sum() / weight.sum() ** 2)
         self._unit = 1.0
-        if loss.link == "identity":
+        if loss.link in ("identity", "exp"):
             alike, _ = self._mean_loss(np.full(len(scores), 1 / len(scores)))
-            self._unit = alike if np.isfinite(alike) and alike > 0 else 1.0
+            excess = alike - self._least_loss()
+            self._unit = excess if np.isfinite(excess) and excess > 0 else 1.0
 
     def __call__(self, logits: Floats) -> tuple[float, Floats]:
         weights = softmax(logits)
@@ -91,6 +92,13 @@ class _Objective:
         )
         inner = weights * (slope - weights @ slope) / self._unit
         return value / self._unit + penalty, inner + self._prior * (len(logits) * weights - 1)
+
+    def _least_loss(self) -> float:
+        """Return the mean loss of predictions that are the target itself, 0 where each target has several scores."""
+        if self._target.ndim != 3 or self._target.shape[1] != self._scores.shape[2]:
+            return 0.0
+        perfect = self._target.clamp_min(1e-12).log() if self._loss.link == "exp" else self._target
+        return float(self._loss(perfect, self._target)[0].double() @ self._weight)
 
     def _mean_loss(self, weights: Floats) -> tuple[float, Floats]:
         """Return the mean loss under these weights, and its derivative by each of them."""
