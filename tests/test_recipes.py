@@ -71,7 +71,6 @@ class TestMembers:
         (jobs,) = trained
         members = clf.module_.members
         assert len(jobs) == len(members) == 16
-        assert [type(member[-1 if k else -2]) for k, member in enumerate(members[4:5])]
         assert all(any(isinstance(part, HeadsAverage) for part in member) for member in members[4:8])
         assert all(hasattr(member, "embedding") for member in members[8:12])
         optimizers = [job.techniques.optimizer for job in jobs[12:]]
@@ -118,7 +117,7 @@ class TestMembers:
         assert clf.best_epoch_.shape == clf.best_loss_.shape == (8,)
         assert clf.recipe_weights_.shape == clf.temperature_.shape == clf.learning_rate_.shape == (4,)
         assert clf.restart_scores_.shape == (8, 1)
-        assert clf.n_parameters_ == sum(v.size for state in states(clf) for v in state.values() if v.dtype != np.int64)
+        assert clf.n_parameters_ == sum(value.numel() for value in clf.module_.parameters())
         assert len(clf.history_) == clf.n_iter_
 
 
@@ -128,7 +127,10 @@ class TestSameBits:
     @pytest.mark.parametrize("n_members", [1, 2, 4])
     @pytest.mark.parametrize(
         "settings",
-        [{}, {"n_restarts": 2}, {"scoring": "accuracy"}, {"calibration": None}, {"normalization": "batch"}, {"learning_rate": "auto"}],
+        [
+            {}, {"n_restarts": 2}, {"scoring": "accuracy"}, {"calibration": None}, {"normalization": "batch"},
+            {"learning_rate": "auto"},
+        ],
         ids=str,
     )  # fmt: skip
     def test_of_the_first(self, n_members, settings):
@@ -326,7 +328,7 @@ class TestInCombination:
         assert own != other
         tests = reg.learning_rate_test_
         assert tests[1] is None
-        assert own in (tests[0]["learning_rate"], own) and tests[2]["learning_rate"][0] != tests[0]["learning_rate"][0]
+        assert tests[2]["learning_rate"][0] != tests[0]["learning_rate"][0]
         kept = reg.learning_rate_
         assert_array_equal(reg.partial_fit(*DIABETES).learning_rate_, kept)
 
@@ -367,7 +369,8 @@ class TestInCombination:
     def test_verbose_names_the_recipe(self, capsys):
         NNRegressor(**{**QUICK, "max_epochs": 1}, n_members=2, recipes=[{}], verbose=1).fit(*DIABETES)
         lines = capsys.readouterr().out.splitlines()
-        assert [line[:26] for line in lines] == [f"recipe {r}/2  member {k}/2  epo" for r in (1, 2) for k in (1, 2)]
+        begins = [f"recipe {r}/2  member {k}/2  epoch 1/1" for r in (1, 2) for k in (1, 2)]
+        assert [line.partition("  train")[0] for line in lines] == begins
 
     def test_sparse_tables_and_embeddings(self):
         from scipy import sparse
@@ -418,7 +421,7 @@ class TestAsAnEstimator:
     @pytest.mark.parametrize(
         ("recipes", "message"),
         [
-            ([{}, {"networkk": "mlp"}], r"'recipes' parameter of NN.* Got 'networkk' in recipes\[1\] .*mean 'network'\?"),
+            ([{}, {"networkk": "mlp"}], r"'recipes' parameter of NN.* Got 'networkk' in recipes\[1\].*'network'\?"),
             ([{"optimiser__momentum": 0.9}], r"Got 'optimiser__momentum' in recipes\[0\].*mean 'optimizer'\?"),
             ([{3: 4}], r"Got 3 in recipes\[0\]"),
             ([{}, "mlp"], r"'recipes' parameter of NN.* must hold dicts.*Got 'mlp' as recipes\[1\]"),
@@ -430,7 +433,7 @@ class TestAsAnEstimator:
             ([{"max_epochs__more": 2}], r"^recipes\[0\]: max_epochs=6 has no parameters of its own"),
             ([{"layer_rates": {"dense": 2}}], r"^recipes\[0\]: The 'layer_rates' parameter must.*mean 'dense_0'\?"),
             ([{"dropout": (0.1, 0.1)}], r"^recipes\[0\]: The 'dropout' parameter must"),
-            ([{"optimizer": "schedule_free", "weight_averaging": "ema"}], r"^recipes\[0\]: The 'weight_averaging'"),
+            ([{"optimizer": "schedule_free_sgd", "weight_averaging": "ema"}], r"^recipes\[0\]: The 'weight_averaging'"),
             *([[{name: None}], f"Got {name!r} in recipes.0. instead, which all members share"] for name in
               sorted(WHOLE - {"calibration", "class_weight"})),
         ],

@@ -245,6 +245,14 @@ def members(module: nn.Module) -> list[nn.Module]:
     return list(module.members) if isinstance(module, MemberAverage) else [module]
 
 
+def own_members(estimator: Any) -> list[nn.Module]:
+    """Return the modules of a fitted estimator's members that have its own parameters, all if none of these is left."""
+    modules = members(estimator.module_)
+    count = estimator._fitted_shape["n_members"]
+    own = [module for module, place in zip(modules, estimator._places, strict=True) if place < count]
+    return own or modules
+
+
 def _progress_of(network: Network, module: nn.Module, dtype: torch.dtype) -> Progress:
     """Return the weights of a fitted module as the engine's starting point, everything else fresh."""
     own = {**dict(module.named_parameters()), **dict(module.named_buffers())}

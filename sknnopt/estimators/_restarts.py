@@ -77,7 +77,7 @@ def best_of_recipes(
     for recipe in np.unique(recipe_of):
         own = np.flatnonzero(recipe_of == recipe)
         crews = jobs[own[0]].crew is not None
-        best, found = best_restarts([results[k] for k in own], n, crews=crews)
+        best, found = best_restarts([results[int(k)] for k in own], n, crews=crews)
         kept += [int(own[k]) for k in best]
         scores.append(found)
     return kept, np.concatenate(scores)
