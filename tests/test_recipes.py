@@ -77,20 +77,23 @@ class TestMembers:
         assert {(type(one), one.momentum) for one in optimizers} == {(SGD, 0.8)}
         assert jobs[0].techniques.optimizer.structure() != optimizers[0].structure()
 
-    def test_the_kth_of_each_recipe_has_the_same_rows(self, trained):
-        NNClassifier(**QUICK, n_members=4, recipes=RECIPES).fit(*CANCER)
+    @pytest.mark.parametrize("n_members", [1, 3, 5])
+    def test_the_kth_of_each_recipe_has_the_same_rows(self, n_members, trained):
+        NNClassifier(**QUICK | {"validation_fraction": 0.5}, n_members=n_members, recipes=RECIPES).fit(*CANCER)
         (jobs,) = trained
         for k, job in enumerate(jobs):
-            assert job.rows is jobs[k % 4].rows
-            assert job.validation.rows is jobs[k % 4].validation.rows
-        assert len({id(job.validation.rows) for job in jobs}) == 2
+            assert job.rows is jobs[k % n_members].rows
+            assert job.validation.rows is jobs[k % n_members].validation.rows
+        assert len({id(job.validation.rows) for job in jobs}) == min(2, n_members)
         seeds = {tuple(job.seed.generate_state(2)) for job in jobs}
         assert len(seeds) == len(jobs)
 
-    def test_each_recipe_has_a_panel(self, trained):
-        NNClassifier(**QUICK, n_members=4, recipes=RECIPES).fit(*CANCER)
+    def test_each_recipe_has_a_panel_for_each_start(self, trained):
+        NNClassifier(**QUICK, n_members=4, n_restarts=2, recipes=RECIPES).fit(*CANCER)
         panels = [job.panel for job in trained[0]]
-        assert [panels.index(panel) for panel in panels] == [k for k in (0, 4, 8, 12) for _ in range(4)]
+        assert [panels.index(panel) for panel in panels] == [
+            k + r for k in (0, 8, 16, 24) for _ in range(4) for r in (0, 1)
+        ]
         assert {panel.size for panel in panels} == {4}
 
     def test_numbers_of_epochs_are_the_recipes(self, trained):
