@@ -96,10 +96,13 @@ class Estimator(BaseEstimator):
 
     def _validate_params(self) -> None:
         """Check every parameter; what is wrong is said in scikit-learn's words."""
+        self._validate(self.get_params(deep=False))
+
+    def _validate(self, params: dict[str, Any]) -> None:
+        """Check values of parameters, whether they are those of this object or not."""
         constraints = _constraints.get(type(self))
         if constraints is None:
             constraints = _constraints[type(self)] = _made(self._parameter_constraints)
-        params = self.get_params(deep=False)
         for name, value in params.items():
             if name in constraints and not any(one.is_satisfied_by(value) for one in constraints[name]):
                 validate_parameter_constraints(self._parameter_constraints, params, caller_name=type(self).__name__)

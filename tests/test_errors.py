@@ -55,6 +55,7 @@ WRONG = {
     "tol": [-1.0, None],
     "calibration": ["isotonic", True, 1.5],
     "n_members": [0, 1.5, None],
+    "recipes": [3, "mlp", {"network": "tabm"}],
     "n_restarts": [0, 1.5, None],
     "preprocessing": ["scale", True],
     "categorical_features": ["all of them", 3],
@@ -95,7 +96,7 @@ MISTYPED = {
 TAKES_NO_NAME = {
     "hidden_layer_sizes", "n_heads", "dropout", "weight_decay", "warmup", "max_epochs",
     "gradient_clipping", "validation_fraction", "n_iter_no_change", "tol", "n_members", "n_restarts", "random_state",
-    "warm_start", "callbacks", "verbose", "initial_weights", "layer_rates", "mixup", "input_scale",
+    "recipes", "warm_start", "callbacks", "verbose", "initial_weights", "layer_rates", "mixup", "input_scale",
 }  # fmt: skip
 PARAMETERS = {make: list(inspect.signature(make).parameters) for make in (NNClassifier, NNRegressor)}
 

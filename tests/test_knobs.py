@@ -305,6 +305,16 @@ def n_members(fit: Fit) -> None:
     assert fit(n_members=3).n_parameters_ == 3 * fit().n_parameters_
 
 
+def recipes(fit: Fit) -> None:
+    several = fit(n_members=2, recipes=[{"network": "tabm"}, {"learning_rate": 1e-12}])
+    plain = fit(n_members=2)
+    assert len(several.module_.members) == 6
+    assert several.n_parameters_ == plain.n_parameters_ * 2 + fit(n_members=2, network="tabm").n_parameters_
+    assert_array_equal(several.recipe_weights_, [1 / 3] * 3)
+    weighed = fit(max_epochs=20, early_stopping=True, learning_rate=0.01, recipes=[{"learning_rate": 1e-12}])
+    assert weighed.recipe_weights_[0] > 0.6
+
+
 def n_restarts(fit: Fit) -> None:
     one, several = fit(max_epochs=10), fit(max_epochs=10, n_restarts=6)
     assert len(several.restart_scores_) == 6

@@ -78,6 +78,7 @@ GRIDS = {
     "tol": [0.0, 0.1],
     "calibration": ["temperature", None],
     "n_members": [1, 2],
+    "recipes": [None, [{"optimizer": "sgd", "optimizer__momentum": 0.5}]],
     "n_restarts": [1, 2],
     "preprocessing": ["auto", "robust", "quantile_normal", "standard", None],
     "categorical_features": ["from_dtype", None, [0]],

@@ -1,16 +1,20 @@
-"""The temperatures that make a classifier as sure as it is right."""
+"""The temperatures that make a classifier as sure as it is right, and the weights of recipes."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from sknnopt.engine import JUDGED, Job, fit_temperature
-from sknnopt.nn import MemberAverage, predict_scores, set_temperature
-from sknnopt.nn import average as mean_scores
+from sknnopt.engine import Job, fit_temperature
+from sknnopt.estimators._weighting import Floats, fit_weights
+from sknnopt.nn import Link, average, predict_scores
+
+FARTHEST = 2.0
+"""Largest power to which the temperature of some members' average is raised for that of all, and its noise with it."""
 
 
 class Judged(NamedTuple):
@@ -21,65 +25,146 @@ class Judged(NamedTuple):
     weight: NDArray[np.float64]
 
 
-class Temperatures(NamedTuple):
-    """What the scores of each member, and those of their average, are divided by."""
+class Settings(NamedTuple):
+    """What becomes of members' scores.
 
-    members: float
+    Attributes
+    ----------
+    temperatures : tuple of float
+        What the scores of each recipe's members are divided by.
+    weights : tuple of float
+        What each recipe counts in the average, of sum 1; its members share it equally.
+    average : float
+        What the scores of the average are divided by.
+    """
+
+    temperatures: tuple[float, ...]
+    weights: tuple[float, ...]
     average: float
 
+    @classmethod
+    def plain(cls, recipes: int) -> "Settings":
+        """Return those that divide nothing and weigh all alike."""
+        return cls((1.0,) * recipes, (1 / recipes,) * recipes, 1.0)
 
-def calibrate(jobs: Sequence[Job], modules: Sequence[nn.Module], average: MemberAverage | None) -> Temperatures | None:
-    """Set the temperatures of trained members and of their average; None if no row was withheld to stop any of them.
+    def of_members(self, recipe_of: Sequence[int]) -> list[float]:
+        """Return what members of these recipes count, of sum 1; others have been lost."""
+        there = sum(self.weights[r] for r in set(recipe_of))
+        return [self.weights[r] / there / recipe_of.count(r) for r in recipe_of]
 
-    The members' is one for all, fitted to the rows that each has withheld. An average of calibrated members is less
-    sure than it is right, the more so the more they are; no rows are withheld by all of them, but if s of the M members
-    share a fold, the temperature that their average wants there is known. As its logarithm falls about in proportion to
-    1 - 1 / s, what all M want is its (1 - 1 / M) / (1 - 1 / s)-th power.
+
+def settle(
+    jobs: Sequence[Job], modules: Sequence[nn.Module], recipe_of: Sequence[int], *, recipes: int, calibrates: bool
+) -> Settings | None:
+    """Return the temperatures and weights that suit withheld rows; None if no row was withheld to stop any member.
+
+    The members of a recipe have one temperature, fitted to the rows that each has withheld. The weights are fitted to
+    what each recipe predicts of a fold, by the average of its members that withhold it. An average of calibrated
+    members is less sure than it is right, the more so the more they are; no rows are withheld by all of them, but if s
+    of the M members share a fold, the temperature that their average wants there is known. As its logarithm falls about
+    in proportion to 1 - 1 / s, what all M want is its (1 - 1 / M) / (1 - 1 / s)-th power. Members that do not count the
+    same, with shares w of a sum of 1, are as good as ``1 / sum w^2``.
 
     Parameters
     ----------
     jobs : sequence of Job
     modules : sequence of nn.Module
-        Of the same members, fitted.
-    average : MemberAverage or None
-        Of these modules, if there are several.
-
+        Of the same members, fitted, without temperatures.
+    recipe_of : sequence of int
+        The recipe of each.
+    recipes : int
+        How many there are.
+    calibrates : bool
+        Whether there are to be temperatures other than 1.
     """
-    judged = [k for k, job in enumerate(jobs) if job.validation is not None and job.validation.stop]
-    if not judged or jobs[0].techniques.loss.link not in JUDGED:
+    judged = all(job.validation is not None and job.validation.stop for job in jobs)
+    if not judged or not (calibrates or recipes > 1):
         return None
-    parts = [_judged(jobs[k], modules[k]) for k in judged]
-    temperature = fit_temperature(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-    behind = 1.0 if average is None else _of_average([jobs[k] for k in judged], parts, temperature, average)
-    found = Temperatures(temperature, behind)
-    set_temperatures(modules, average, found)
+    parts = [_judged(*pair) for pair in zip(jobs, modules, strict=True)]
+    link, found = jobs[0].techniques.loss.link, Settings.plain(recipes)
+    if calibrates:
+        found = found._replace(temperatures=_temperatures(parts, recipe_of, recipes))
+    scores = [
+        torch.from_numpy(part.scores).double() / found.temperatures[r]
+        for part, r in zip(parts, recipe_of, strict=True)
+    ]  # fmt: skip
+    folds = _Folds(jobs, parts, scores, link)
+    if recipes > 1:
+        found = found._replace(weights=_weights(folds, jobs, recipe_of, recipes))
+    if calibrates and len(jobs) > 1:
+        found = found._replace(average=_of_average(folds, found.of_members(recipe_of)))
     return found
 
 
-def set_temperatures(modules: Sequence[nn.Module], average: MemberAverage | None, values: Temperatures) -> None:
-    """Let modules, and their average if there is one, have these temperatures."""
-    for module in modules:
-        set_temperature(module, values.members)
-    if average is not None:
-        average.temperature = values.average
+class _Folds:
+    """Calibrated scores by the rows that members withhold, several of them the same."""
+
+    def __init__(self, jobs: Sequence[Job], parts: Sequence[Judged], scores: Sequence[Tensor], link: Link) -> None:
+        self.parts, self.link, self._scores = parts, link, scores
+        groups: dict[int, list[int]] = {}
+        for k, job in enumerate(jobs):
+            assert job.validation is not None
+            groups.setdefault(id(job.validation.rows), []).append(k)
+        self.members = list(groups.values())
+
+    def together(self, members: Sequence[int], weights: Sequence[float] | None = None) -> NDArray[np.float64]:
+        """Return the scores of the average of members of a fold, with weights of any sum."""
+        shares = None
+        if weights is not None and len(set(weights)) > 1:
+            shares = torch.tensor(weights, dtype=torch.float64)
+            shares /= shares.sum()
+        out: NDArray[np.float64] = average(torch.stack([self._scores[k] for k in members]), self.link, shares).numpy()
+        return out
 
 
-def _of_average(jobs: Sequence[Job], parts: Sequence[Judged], temperature: float, average: MemberAverage) -> float:
+def _temperatures(parts: Sequence[Judged], recipe_of: Sequence[int], recipes: int) -> tuple[float, ...]:
+    own: list[list[Judged]] = [[] for _ in range(recipes)]
+    for part, r in zip(parts, recipe_of, strict=True):
+        own[r].append(part)
+    return tuple(fit_temperature(*_joined(group)) if group else 1.0 for group in own)
+
+
+def _joined(parts: Sequence[Judged]) -> Judged:
+    return Judged(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _weights(folds: _Folds, jobs: Sequence[Job], recipe_of: Sequence[int], recipes: int) -> tuple[float, ...]:
+    """Return the weights of recipes, 0 for those of which no member is left, from folds that all others withhold."""
+    left = sorted(set(recipe_of))
+    scores: list[Floats] = []
+    parts = []
+    for fold in folds.members:
+        groups = [[k for k in fold if recipe_of[k] == r] for r in left]
+        if all(groups):
+            scores.append(np.stack([folds.together(group) for group in groups]))
+            parts.append(folds.parts[fold[0]])
+    found = np.full(len(left), 1 / len(left))
+    if parts:
+        _, target, weight = _joined(parts)
+        found = fit_weights(np.concatenate(scores, axis=1), target, jobs[0].techniques.loss, weight)
+    return tuple(float(found[left.index(r)]) if r in left else 0.0 for r in range(recipes))
+
+
+def _of_average(folds: _Folds, weights: Sequence[float]) -> float:
     """Return the temperature of the average, from the folds that several of the members withhold."""
-    folds: dict[int, list[int]] = {}
-    for k, job in enumerate(jobs):
-        assert job.validation is not None
-        folds.setdefault(id(job.validation.rows), []).append(k)
-    size = max(len(group) for group in folds.values())
+    own = [[weights[k] for k in fold] for fold in folds.members]
+    size = max(map(_worth, own))
     if size == 1:
         return 1.0
-    shared = []
-    for group in folds.values():
-        if len(group) == size:
-            scores = torch.from_numpy(np.stack([parts[k].scores for k in group])).double() / temperature
-            shared.append(parts[group[0]]._replace(scores=mean_scores(scores, average.link).numpy()))
-    wanted = fit_temperature(*(np.concatenate(part) for part in zip(*shared, strict=True)))
-    return float(wanted ** ((1 - 1 / len(average.members)) / (1 - 1 / size)))
+    shared = [
+        folds.parts[fold[0]]._replace(scores=folds.together(fold, given))
+        for fold, given in zip(folds.members, own, strict=True)
+        if math.isclose(_worth(given), size)
+    ]
+    power = (1 - 1 / _worth(weights)) / (1 - 1 / size)
+    return float(fit_temperature(*_joined(shared)) ** min(power, FARTHEST))
+
+
+def _worth(weights: Sequence[float]) -> float:
+    """Return how many members of equal weight have as much to average, 1 where one has all."""
+    if len(set(weights)) == 1:
+        return float(len(weights))
+    return float(sum(weights) ** 2 / sum(weight**2 for weight in weights))
 
 
 def _judged(job: Job, module: nn.Module) -> Judged:

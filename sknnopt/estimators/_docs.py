@@ -51,7 +51,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     learning_rate : float, "auto" or None, default=None
         Base learning rate; None is the optimizer's default. "auto" tries 12 rates, from 1/316 of the default to 32
         times, on a part of the training rows and judges them by the others, at about the cost of a fit; see
-        ``docs/adaptive.md``. One test serves all members and restarts, and later calls that go on training.
+        ``docs/adaptive.md``. One test serves all members and restarts of a recipe, and later calls that go on training.
     weight_decay : float, Scheduled or None, default=None
         Decoupled weight decay: each step multiplies the weights, not biases, normalisation or embeddings, by
         1 - learning rate * `weight_decay`. None is the optimizer's default (0.01 for "adamw", else 0).
@@ -107,6 +107,12 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     {calibration}n_members : int, default=1
         Networks to train in lockstep from different seeds, on different rows where some are withheld; their predictions
         are averaged. Early stopping judges the average, not each by itself.
+    recipes : list of dict or None, default=None
+        Parameters of further networks, in place of the estimator's own: for each dict `n_members` more are trained, on
+        the same rows and in the same sweep. ``[{"network": "tabm"}, {"optimizer__beta_1": 0.8}]`` makes it three times
+        as many. A recipe sets what concerns a network and its training, not what all share: loss, initial weights,
+        what is withheld and how it is judged, preprocessing, weights of classes, and what follows here. Each recipe is
+        judged by itself and has a temperature of its own; the average weighs them, see `recipe_weights_`.
     n_restarts : int, default=1
         Initialisations to train each network from, in lockstep. The one of the best score on the withheld rows is
         kept, or of the least training loss where none are withheld; of members that are judged together the r-th of
@@ -143,9 +149,13 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Outputs of the network{outputs}.
     n_iter_ : int
         Epochs trained, of the longest-trained member.
+    recipe_weights_ : ndarray of shape (n_recipes + 1,)
+        What each recipe counts in the average, the estimator's own parameters first; its members share it equally. They
+        are those of least loss on the withheld rows, drawn a little towards equality; equal where none are withheld,
+        and kept as they are where training then goes on. Below, n_members counts those of all recipes, in turn.
     best_epoch_ : int or ndarray of shape (n_members,)
         Epoch, counted from 1, whose weights were kept; the last one unless training was stopped early. It is the same
-        for all members, unless one diverges or a callback stops it.
+        for all members of a recipe, unless one diverges or a callback stops it.
     best_loss_ : float or ndarray of shape (n_members,)
         Loss of that epoch on the withheld rows, or else on the training rows: each member's own{uncalibrated}.
     loss_curve_ : list of float
@@ -154,9 +164,9 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     validation_scores_ : list of float or None
         Score of the withheld rows after each epoch, by which the best is chosen: under ``scoring="loss"`` minus the
         loss{as_calibrated}, of several members an estimate for their average.
-    learning_rate_ : float
+    learning_rate_ : float, or ndarray of shape (n_recipes + 1,) with recipes
         The base learning rate trained with.
-    learning_rate_test_ : dict or None
+    learning_rate_test_ : dict or None, or a list of them with recipes
         With ``learning_rate="auto"``: the arrays "learning_rate" of rates tried and "loss" of what they came to on
         rows not trained on (infinite where training diverged), and how they were tried, "epochs" on "n_samples" rows.
     restart_scores_ : ndarray of shape (n_restarts,) or (n_members, n_restarts)
@@ -193,7 +203,7 @@ _CLASSIFIER = {
         together, by which each one's scores are divided, and their average another. Where none are withheld nothing
         is divided; see ``docs/estimators.md``.
     """,
-    "temperature": """temperature_ : float
+    "temperature": """temperature_ : float, or ndarray of shape (n_recipes + 1,) with recipes
         What the scores of each network are divided by, in `module_` too; 1 without calibration. Losses in `history_`
         are without. What the average of several is divided by is ``module_.temperature``.
     """,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
@@ -15,17 +16,23 @@ from torch import nn
 from sknnopt import activations, embeddings, optimizers
 from sknnopt.data import ClassTarget, RegressionTarget
 from sknnopt.engine import Job, Progress, Result, SkorchObserver, make_net, record_epoch
+from sknnopt.estimators._calibration import Settings, settle
 from sknnopt.estimators._parameters import hidden_sizes, resolve_initializer
 from sknnopt.losses import Loss
-from sknnopt.nn import MemberAverage, Network, load_member
+from sknnopt.nn import MemberAverage, Network, load_member, set_temperature
 
 
 class FittedMixin:
     """Turns results into fitted attributes, and those back into where training goes on."""
 
     callbacks: Sequence[Any] | None
+    recipes: Sequence[Mapping[str, Any]] | None
     target_: ClassTarget | RegressionTarget
     loss_: Loss
+    module_: nn.Module
+    recipe_weights_: NDArray[np.float64]
+    _settings: Settings
+    _optimizer_structures: list[tuple[Any, ...]]
 
     def _warn_of_divergence(self, results: Sequence[Result]) -> None:
         diverged = [result for result in results if result.diverged is not None]
@@ -43,13 +50,16 @@ class FittedMixin:
             stacklevel=4,
         )
 
-    def _keep(self, jobs: Sequence[Job], results: Sequence[Result], *, keep: bool, history: list[Any]) -> None:
+    def _keep(
+        self, jobs: Sequence[Job], results: Sequence[Result], recipe_of: Sequence[int], *, again: bool, keep: bool,
+        history: list[Any],
+    ) -> None:  # fmt: skip
         """Set the fitted attributes."""
-        survivors = [(job, result) for job, result in zip(jobs, results, strict=True) if result.best_epoch >= 0]
-        modules = [fitted_module(job, result) for job, result in survivors]
-        module = modules[0] if len(modules) == 1 else MemberAverage(modules, self.loss_.link)
-        self.module_: nn.Module = module.eval()
-        self._calibrate([job for job, _ in survivors], modules, going_on=bool(history))
+        kept = [k for k, result in enumerate(results) if result.best_epoch >= 0]
+        survivors = [(jobs[k], results[k]) for k in kept]
+        modules = [fitted_module(job, result).eval() for job, result in survivors]
+        recipes = [recipe_of[k] for k in kept]
+        self._settle([job for job, _ in survivors], modules, recipes, again=again, going_on=bool(history))
         self.history_ = history + _mean_history([result.history for _, result in survivors])
         self.n_iter_ = len(self.history_)
         best = [len(history) + result.best_epoch for _, result in survivors]
@@ -64,14 +74,37 @@ class FittedMixin:
         if keep:
             self._progress = [result.progress for _, result in survivors]
         self._fitted_shape = self._shape()
-        self._optimizer_structure = jobs[0].techniques.optimizer.structure()
+        self._optimizer_structures = [optimizers.get(one["optimizer"]).structure() for one in self._variants()]  # type: ignore[attr-defined]
         observers = [getattr(job.observer, "inner", job.observer) for job, _ in survivors]
         if len(observers) == 1 and isinstance(observers[0], SkorchObserver) and observers[0].net is not None:
             self._net = observers[0].net
             self._net.module = self._net.module_ = self.module_
 
-    def _calibrate(self, jobs: Sequence[Job], modules: Sequence[nn.Module], *, going_on: bool) -> None:
-        """Let ``module_`` be as sure as its members' withheld rows say, where that has a meaning."""
+    def _settle(
+        self, jobs: Sequence[Job], modules: Sequence[nn.Module], recipe_of: Sequence[int], *, again: bool,
+        going_on: bool,
+    ) -> None:  # fmt: skip
+        """Set ``module_``, as sure and its recipes weighed as the withheld rows say; without such as it was."""
+        calibrates, count = self._calibrates(), 1 + len(self.recipes or ())
+        found = settle(jobs, modules, recipe_of, recipes=count, calibrates=calibrates)
+        if found is None:
+            found = Settings.plain(count)
+            if again:
+                found = found._replace(weights=self._settings.weights)
+            if again and going_on and calibrates:
+                found = self._settings
+        for module, r in zip(modules, recipe_of, strict=True):
+            set_temperature(module, found.temperatures[r])
+        whole = modules[0]
+        if len(modules) > 1:
+            whole = MemberAverage(modules, self.loss_.link, found.of_members(recipe_of))
+            whole.temperature = found.average
+        self.module_ = whole.eval()
+        self._settings, self.recipe_weights_ = found, np.array(found.weights)
+
+    def _calibrates(self) -> bool:
+        """Return whether predictions are calibrated."""
+        return False
 
     @property
     def net_(self) -> NeuralNet:
@@ -107,22 +140,13 @@ class FittedMixin:
         return [record.get("valid_score", -record["valid_loss"]) for record in judged] or None
 
     def _shape(self) -> dict[str, Any]:
-        """Return the parameters with which training can only go on as they are."""
-        params: dict[str, Any] = self.get_params(deep=False)  # type: ignore[attr-defined]
-        shape = {name: params[name] for name in ("n_members", "precision")}
-        if not isinstance(params["network"], str):
-            return shape | {"network": "a module"}
-        sizes = hidden_sizes(params["hidden_layer_sizes"])
-        if params["network"] == "tabm":
-            shape["n_heads"] = params["n_heads"]
-        return shape | {
-            "network": params["network"],
-            "hidden_layer_sizes": sizes,
-            "normalization": params["normalization"],
-            "activation": _parameters_of(params["activation"]),
-            "initializer": _parametrization(params["initializer"]),
-            **embedding_of(params),
-        }
+        """Return the parameters with which training can only go on as they are; of recipes what they change of them."""
+        own, *others = self._variants()  # type: ignore[attr-defined]
+        shape = {"n_members": own["n_members"], "precision": own["precision"], **_shape_of(own)}
+        if others:
+            recipes = [_shape_of(one) for one in others]
+            shape["recipes"] = [{name: v for name, v in one.items() if shape.get(name) != v} for one in recipes]
+        return shape
 
     def _check_continues(self, loss: Loss) -> None:
         """Refuse to go on with another network than the fitted one, or with a loss of another target.
@@ -133,8 +157,11 @@ class FittedMixin:
             With the parameters that have changed.
         """
         now, before = self._shape(), self._fitted_shape
+        names = [*before, *(["recipes"] if "recipes" in now and "recipes" not in before else [])]
         changed = [
-            f"{name}={now.get(name)!r} (was {value!r})" for name, value in before.items() if now.get(name) != value
+            f"{name}={now.get(name)!r} (was {before.get(name)!r})"
+            for name in names
+            if now.get(name) != before.get(name)
         ]
         if _asks_of_network(loss) != _asks_of_network(self.loss_):
             changed.append(f"loss={loss!r} (was {self.loss_!r})")
@@ -143,20 +170,42 @@ class FittedMixin:
                 f"Training cannot go on with {', '.join(changed)}. Set warm_start=False and call fit to begin anew."
             )
 
-    def _continuation(self, networks: Sequence[Network], dtype: torch.dtype, *, anew: bool) -> list[Progress]:
-        """Return where each member stands; schedules begin again if `anew`, another optimizer in any case."""
-        kept = self.__dict__.get("_progress")
-        if kept is None:
-            pairs = zip(networks, members(self.module_), strict=True)
-            kept = [_progress_of(network, module, dtype) for network, module in pairs]
+    def _continuation(
+        self, networks: Sequence[Network], places: Sequence[int], recipe: int, optimizer: optimizers.Optimizer,
+        dtype: torch.dtype, *, anew: bool,
+    ) -> list[Progress]:  # fmt: skip
+        """Return where the members of a recipe stand, `places` among all members.
+
+        Schedules begin again if `anew`, another optimizer in any case.
+        """
+        progress = self.__dict__.get("_progress")
+        if progress is None:
+            fitted = members(self.module_)
+            kept = [_progress_of(network, fitted[k], dtype) for network, k in zip(networks, places, strict=True)]
+        else:
+            kept = [progress[k] for k in places]
         if anew:
             kept = [dataclasses.replace(progress, epochs=0) for progress in kept]
-        optimizer = optimizers.get(self.get_params(deep=False)["optimizer"])  # type: ignore[attr-defined]
-        if optimizer.structure() != self._optimizer_structure:
+        if optimizer.structure() != self._optimizer_structures[recipe]:
             kept = [
                 dataclasses.replace(progress, state=_without_optimizer(progress.state), steps=0) for progress in kept
             ]
         return kept
+
+
+def _shape_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a network's weights depend on."""
+    if not isinstance(params["network"], str):
+        return {"network": "a module"}
+    shape = {"network": params["network"], "hidden_layer_sizes": hidden_sizes(params["hidden_layer_sizes"])}
+    if params["network"] == "tabm":
+        shape["n_heads"] = params["n_heads"]
+    return shape | {
+        "normalization": params["normalization"],
+        "activation": _parameters_of(params["activation"]),
+        "initializer": _parametrization(params["initializer"]),
+        **embedding_of(params),
+    }
 
 
 def _without_optimizer(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -196,6 +245,14 @@ def members(module: nn.Module) -> list[nn.Module]:
     return list(module.members) if isinstance(module, MemberAverage) else [module]
 
 
+def own_members(estimator: Any) -> list[nn.Module]:
+    """Return the modules of a fitted estimator's members that have its own parameters, all if none of these is left."""
+    modules = members(estimator.module_)
+    count = estimator._fitted_shape["n_members"]
+    own = [module for module, place in zip(modules, estimator._places, strict=True) if place < count]
+    return own or modules
+
+
 def _progress_of(network: Network, module: nn.Module, dtype: torch.dtype) -> Progress:
     """Return the weights of a fitted module as the engine's starting point, everything else fresh."""
     own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
@@ -224,9 +281,14 @@ def _mean_history(histories: Sequence[list[dict[str, Any]]]) -> list[dict[str, A
     """Average the records of members epoch by epoch, over those still training."""
     if len(histories) == 1:
         return histories[0]
+    scored = any("valid_score" in history[0] for history in histories)
     out = []
     for epoch in range(max(map(len, histories))):
         records = [history[epoch] for history in histories if len(history) > epoch]
+        if scored:  # who is judged by the loss as it is, while others are not, has that for a score
+            records = [
+                {**record, "valid_score": record.get("valid_score", -record["valid_loss"])} for record in records
+            ]
         mean = {key: float(np.mean([record[key] for record in records])) for key in records[0]}
         out.append(mean | {"epoch": epoch + 1, "seconds": float(sum(record["seconds"] for record in records))})
     return out

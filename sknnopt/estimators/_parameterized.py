@@ -1,6 +1,7 @@
 """How parameters are read, set, cloned and checked."""
 
 import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from sknnopt._compat import Estimator, InvalidParameterError, _clone_parametrized
@@ -8,6 +9,7 @@ from sknnopt.engine import check_callbacks
 from sknnopt.estimators._devices import check_precision
 from sknnopt.estimators._layer_choice import check_layer_choice
 from sknnopt.estimators._parameters import as_object, check_names, with_hint
+from sknnopt.estimators._recipes import Params, check_recipes, naming, with_recipe
 from sknnopt.estimators._transfer import check_source
 
 
@@ -15,9 +17,8 @@ class ParameterizedEstimator(Estimator):
     """Gives techniques that are named parameters of their own, and keeps what initial weights come from."""
 
     _tasks: ClassVar[tuple[str, ...]]
+    recipes: Sequence[Mapping[str, Any]] | None
     initial_weights: Any
-    frozen_layers: Any
-    layer_rates: Any
     preprocessing: str | None
     categorical_features: Any
     callbacks: Any
@@ -74,15 +75,13 @@ class ParameterizedEstimator(Estimator):
         return as_object(name, value, self._tasks[0])
 
     def _check_params(self) -> None:
-        try:
-            self._validate_params()
-        except InvalidParameterError as error:
-            raise InvalidParameterError(
-                with_hint(error, self._parameter_constraints, self.get_params(deep=False))
-            ) from None
-        check_names(self._shallow())
+        own = self._shallow()
+        self._check_values(own)
+        check_recipes(self.recipes, own, type(self).__name__)
+        for r, params in enumerate(self._variants()[1:]):
+            with naming(r):
+                self._check_values(params)
         check_source(self.initial_weights, self)
-        check_layer_choice(self.frozen_layers, self.layer_rates)
         check_callbacks(self.callbacks)
         check_precision(self.device, self.precision)
         if self.preprocessing is None and not isinstance(self.categorical_features, str | None):
@@ -91,6 +90,29 @@ class ParameterizedEstimator(Estimator):
                 f"{self.categorical_features!r} with preprocessing=None instead."
             )
 
-    def _shallow(self) -> dict[str, Any]:
-        out: dict[str, Any] = self.get_params(deep=False)
+    def _check_values(self, params: Params) -> None:
+        """Check the values of parameters, the estimator's own or those of a recipe."""
+        try:
+            self._validate(params)
+        except InvalidParameterError as error:
+            raise InvalidParameterError(with_hint(error, self._parameter_constraints, params)) from None
+        check_names(params)
+        check_layer_choice(params["frozen_layers"], params["layer_rates"])
+
+    def _shallow(self) -> Params:
+        out: Params = self.get_params(deep=False)
         return out
+
+    def _variants(self) -> list[Params]:
+        """Return the parameters of each recipe, the estimator's own first."""
+        own = self._shallow()
+        out = [own]
+        for r, recipe in enumerate(self.recipes or ()):
+            with naming(r):
+                out.append(with_recipe(own, recipe, self._as_object))
+        return out
+
+    def _plain_recipes(self) -> list[Mapping[str, Any]]:
+        """Return the recipes as they are, checked or not."""
+        given = self.recipes if isinstance(self.recipes, list | tuple) else ()
+        return [recipe for recipe in given if isinstance(recipe, Mapping)]

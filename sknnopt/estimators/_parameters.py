@@ -74,6 +74,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_iter_no_change": [_count],
     "tol": [Interval(Real, 0, None, closed="left")],
     "n_members": [_count],
+    "recipes": [list, tuple, None],
     "n_restarts": [_count],
     "preprocessing": [StrOptions({"auto", *STATISTICS}), None],
     "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],

@@ -123,7 +123,8 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         return HeldOut(table, np.arange(len(table.target)), (X, y))
 
     def _takes_nd(self) -> bool:
-        return not isinstance(self.network, str) and self.preprocessing is None
+        networks = [self.network, *(one["network"] for one in self._plain_recipes() if "network" in one)]
+        return self.preprocessing is None and not any(isinstance(network, str) for network in networks)
 
     def _splits(self, X: Any, codes: Any, held_out: Any) -> list[Split]:
         """Return the rows to train on and those to withhold, of the members in turn."""

@@ -185,34 +185,58 @@ def _as_good(losses: NDArray[np.float64], best: NDArray[np.float64], weight: NDA
     return bool(mean <= error)
 
 
+class Rate(NamedTuple):
+    """The base learning rate of a recipe, and what the user may read of its range test."""
+
+    value: float
+    test: dict[str, Any] | None
+
+
 class AutoRateMixin:
-    """Gives an estimator's jobs the learning rate that a range test has chosen."""
+    """Gives an estimator's jobs the learning rates that range tests have chosen."""
 
-    learning_rate: float | str | None
+    recipes: Any
     verbose: int
+    learning_rate_: float | NDArray[np.float64]
+    learning_rate_test_: dict[str, Any] | list[dict[str, Any] | None] | None
     _seed: int
-    learning_rate_test_: dict[str, Any] | None
-    _optimizer_structure: tuple[Any, ...]
+    _rates: list[Rate]
+    _optimizer_structures: list[tuple[Any, ...]]
 
-    def _with_learning_rate(self, jobs: list[Job], *, again: bool) -> list[Job]:
+    def _with_learning_rate(self, jobs: list[Job], recipe_of: NDArray[np.intp], *, again: bool) -> list[Job]:
         """Return the jobs with their learning rate, and set what the user may read of it.
 
-        All have the first one's; where training goes on it is the one chosen at first, unless the optimizer is another.
+        All of a recipe have the first one's; where training goes on it is the one chosen at first, unless the optimizer
+        is another.
         """
-        first = jobs[0].techniques
-        if self.learning_rate != "auto":
-            self.learning_rate_, self.learning_rate_test_ = first.learning_rate, None
-            return jobs
-        same = again and first.optimizer.structure() == self._optimizer_structure
-        if not same or self.learning_rate_test_ is None:
-            test = range_test(jobs[0], self._seed)
-            self.learning_rate_ = test.learning_rate
-            self.learning_rate_test_ = {
-                "learning_rate": test.rates,
-                "loss": np.average(test.losses, axis=1, weights=test.weight),
-                "epochs": test.plan.epochs,
-                "n_samples": test.plan.rows,
-            }
-            if self.verbose:
-                print(f"learning_rate {self.learning_rate_:.3g} of {len(test.rates)} tried")  # noqa: T201
-        return [replace(job, techniques=replace(job.techniques, learning_rate=self.learning_rate_)) for job in jobs]
+        rates = []
+        for r, params in enumerate(self._variants()):  # type: ignore[attr-defined]
+            own = np.flatnonzero(recipe_of == r)
+            first = jobs[own[0]] if len(own) else None
+            rates.append(self._rate(r, params["learning_rate"], first, self._rates[r] if again else None))
+        self._rates = rates
+        several = bool(self.recipes)
+        self.learning_rate_ = np.array([rate.value for rate in rates]) if several else rates[0].value
+        self.learning_rate_test_ = [rate.test for rate in rates] if several else rates[0].test
+        return [
+            replace(job, techniques=replace(job.techniques, learning_rate=rates[r].value))
+            for job, r in zip(jobs, recipe_of, strict=True)
+        ]
+
+    def _rate(self, recipe: int, wanted: Any, first: Job | None, before: Rate | None) -> Rate:
+        """Return the rate of a recipe, whose first member is to be trained; None if none is left."""
+        if first is None:
+            assert before is not None
+            return before
+        techniques = first.techniques
+        if wanted != "auto":
+            return Rate(techniques.learning_rate, None)
+        same = before is not None and techniques.optimizer.structure() == self._optimizer_structures[recipe]
+        if before is not None and before.test is not None and same:
+            return before
+        test = range_test(first, self._seed)
+        if self.verbose:
+            print(f"learning_rate {test.learning_rate:.3g} of {len(test.rates)} tried")  # noqa: T201
+        losses = np.average(test.losses, axis=1, weights=test.weight)
+        plan = {"epochs": test.plan.epochs, "n_samples": test.plan.rows}
+        return Rate(test.learning_rate, {"learning_rate": test.rates, "loss": losses, **plan})

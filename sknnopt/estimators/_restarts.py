@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sknnopt.engine import Result
+from sknnopt.engine import Job, Result
 
 RESTARTS = 1
 """Word of the seeds of restarts, which keeps their streams apart from those of members and of range tests."""
@@ -56,6 +56,31 @@ def best_restarts(results: Sequence[Result], n: int, *, crews: bool = False) -> 
     scores = np.array([restart_score(result) for result in results]).reshape(-1, n)
     best = np.repeat(_best_crew(scores), len(scores)) if crews else scores.argmax(1)
     return [k * n + int(r) for k, r in enumerate(best)], scores
+
+
+def best_of_recipes(
+    jobs: Sequence[Job], results: Sequence[Result], n: int, recipe_of: NDArray[np.intp]
+) -> tuple[list[int], NDArray[np.float64]]:
+    """Return what `best_restarts` does, each recipe by itself.
+
+    Parameters
+    ----------
+    jobs, results : sequence
+        Those of a recipe lie next to each other, and in these those of a member.
+    n : int
+        Restarts of a member.
+    recipe_of : ndarray of int
+        The recipe of each.
+    """
+    kept: list[int] = []
+    scores = []
+    for recipe in np.unique(recipe_of):
+        own = np.flatnonzero(recipe_of == recipe)
+        crews = jobs[own[0]].crew is not None
+        best, found = best_restarts([results[int(k)] for k in own], n, crews=crews)
+        kept += [int(own[k]) for k in best]
+        scores.append(found)
+    return kept, np.concatenate(scores)
 
 
 def _best_crew(scores: NDArray[np.float64]) -> int:

@@ -18,7 +18,7 @@ from sknnopt.estimators._data import MemberData, Prepared
 from sknnopt.estimators._embedded import EmbeddedColumns
 from sknnopt.estimators._encodings import inputs_of
 from sknnopt.estimators._ends import Ends, Tensors, first_layer
-from sknnopt.estimators._fitted import FittedMixin, embedding_of, members
+from sknnopt.estimators._fitted import FittedMixin, embedding_of, members, own_members
 from sknnopt.estimators._layer_choice import primary_names
 from sknnopt.estimators._matching import input_map, lines_between, output_map
 from sknnopt.initializers import Initializer
@@ -127,7 +127,7 @@ def _sources(value: Any, estimator: Any, network: Network, prepared: Prepared) -
     if isinstance(value, nn.Module):
         return [_Source(_checked(_as_tensors(_tensors_of(module)), network)) for module in members(value)]
     source = estimator_of(value)
-    modules = members(source.module_)
+    modules = own_members(source)
     states = [_as_tensors(_tensors_of(module)) for module in modules]
     if not isinstance(network, StackedNetwork):
         _check_same_data(source, estimator)

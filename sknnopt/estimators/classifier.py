@@ -19,13 +19,12 @@ from sknnopt.data import ClassTarget, check_weights
 from sknnopt.embeddings import NumericEmbedding
 from sknnopt.engine import JUDGED, Job
 from sknnopt.estimators._base import NetworkEstimator
-from sknnopt.estimators._calibration import Temperatures, calibrate, set_temperatures
 from sknnopt.estimators._data import select
 from sknnopt.estimators._docs import document
 from sknnopt.estimators._parameters import CONSTRAINTS
+from sknnopt.estimators._presets import CLASSIFIER
 from sknnopt.initializers import Initializer
 from sknnopt.losses import Loss
-from sknnopt.nn import MemberAverage
 from sknnopt.optimizers import Optimizer
 from sknnopt.regularization import Regularizer
 from sknnopt.schedules import Schedule, Scheduled
@@ -56,9 +55,9 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         "calibration": [StrOptions({"temperature"}), None],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
+    _presets: ClassVar[dict[str, dict[str, Any]]] = CLASSIFIER
     target_: ClassTarget
-    temperature_: float
-    _temperatures: Temperatures
+    temperature_: float | NDArray[np.float64]
 
     def __init__(
         self,
@@ -96,6 +95,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         tol: float = 1e-4,
         calibration: str | None = "temperature",
         n_members: int = 1,
+        recipes: Sequence[Mapping[str, Any]] | None = None,
         n_restarts: int = 1,
         preprocessing: str | None = "auto",
         categorical_features: Any = "from_dtype",
@@ -140,6 +140,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         self.tol = tol
         self.calibration = calibration
         self.n_members = n_members
+        self.recipes = recipes
         self.n_restarts = n_restarts
         self.preprocessing = preprocessing
         self.categorical_features = categorical_features
@@ -232,16 +233,13 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         factors: NDArray[np.float64] = self._class_factors[codes]
         return factors if weight is None else factors * weight
 
-    def _calibrate(self, jobs: Sequence[Job], modules: Sequence[nn.Module], *, going_on: bool) -> None:
-        found = None
-        if self.calibration is not None:
-            average = self.module_ if isinstance(self.module_, MemberAverage) else None
-            found = calibrate(jobs, modules, average)
-            if found is None and going_on:
-                found = self._temperatures
-                set_temperatures(modules, average, found)
-        self._temperatures = found or Temperatures(1.0, 1.0)
-        self.temperature_ = self._temperatures.members
+    def _settle(
+        self, jobs: Sequence[Job], modules: Sequence[nn.Module], recipe_of: Sequence[int], *, again: bool,
+        going_on: bool,
+    ) -> None:  # fmt: skip
+        super()._settle(jobs, modules, recipe_of, again=again, going_on=going_on)
+        found = self._settings.temperatures
+        self.temperature_ = np.array(found) if self.recipes else found[0]
 
     def _calibrates(self) -> bool:
         return self.calibration is not None and self.loss_.link in JUDGED

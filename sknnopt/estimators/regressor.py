@@ -20,6 +20,7 @@ from sknnopt.estimators._data import select
 from sknnopt.estimators._docs import document
 from sknnopt.estimators._parameters import CONSTRAINTS
 from sknnopt.estimators._preparation import PRECISIONS
+from sknnopt.estimators._presets import REGRESSOR
 from sknnopt.initializers import Initializer
 from sknnopt.losses import Loss
 from sknnopt.optimizers import Optimizer
@@ -55,6 +56,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
 
     _tasks: ClassVar[tuple[str, ...]] = ("regression",)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
+    _presets: ClassVar[dict[str, dict[str, Any]]] = REGRESSOR
     target_: RegressionTarget
 
     def __init__(
@@ -91,6 +93,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         n_members: int = 1,
+        recipes: Sequence[Mapping[str, Any]] | None = None,
         n_restarts: int = 1,
         preprocessing: str | None = "auto",
         categorical_features: Any = "from_dtype",
@@ -132,6 +135,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.n_members = n_members
+        self.recipes = recipes
         self.n_restarts = n_restarts
         self.preprocessing = preprocessing
         self.categorical_features = categorical_features
