@@ -90,7 +90,7 @@ class NetworkEstimator(PresetsMixin, AutoRateMixin, JobsMixin):
 
         With `history` this is ``partial_fit``: one epoch is trained, schedules go on and the history is added to.
         """
-        places = self._places if again else range(self.n_members * (1 + len(self.recipes or ())))
+        places = self._places if again else range(sum(kind.size for kind in self._kinds()))
         starts = 1 if again or history is not None else self.n_restarts
         jobs = self._jobs(prepared, places, starts, Going(again, anew=history is None, keep=keep))
         recipe_of = self._recipe_of(places)

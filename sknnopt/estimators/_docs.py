@@ -29,18 +29,19 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     normalization : {"batch", "layer"} or None, default=None
         Normalisation before each activation; in "resnet" at the beginning of each block and before the output's
         activation.
-    numeric_embedding : str, NumericEmbedding or None, default=None
+    numeric_embedding : str, NumericEmbedding or None, default="auto"
         How each column of numbers becomes several inputs, "piecewise_linear" or "periodic"; see
         :mod:`sknnopt.embeddings`. Weights are trained with the others, and are spared decay and penalties. `X` must be
-        dense and the network built in, here and for the next two.
-    categorical_embedding : int, "auto" or None, default=None
-        Learnt numbers that each category becomes in place of a column a level; "auto" is 8 for categories of more than
-        8 levels, and leaves the others as they are.
+        dense and the network built in, here and for the next two. "auto" is ``Periodic(frequency_scale=(0.03, 1.2))``,
+        in an ensemble other ones for a part of the members (see `n_members`), and None where columns cannot be
+        embedded, are more than 256, or are not encoded (``preprocessing=None``).
+    categorical_embedding : int, "auto" or None, default="auto"
+        Learnt numbers that each category becomes in place of a column a level. "auto" embeds none{embeds_categories}.
     input_scale : bool, default=False
         Whether each input, once columns are embedded, is multiplied by a learnt factor, which begins at 1.
-    dropout : float, sequence of float or Scheduled, default={dropout}
+    dropout : {dropout_type}, default={dropout}
         Probability in [0, 1) of dropping a hidden unit, or one for each entry of `hidden_layer_sizes`.
-        ``Scheduled(0.3, "linear")`` changes it over training.
+        ``Scheduled(0.3, "linear")`` changes it over training.{dropout_auto}
     initializer : str, Initializer or callable, default="auto"
         See :mod:`sknnopt.initializers`. "auto" is "kaiming_uniform", and for a module of the user's what it was
         built with. "lsuv", "data_dependent" and "hull_bias" look at training rows; their `base` is swept as
@@ -54,21 +55,21 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         ``docs/adaptive.md``. One test serves all members and restarts of a recipe, and later calls that go on training.
     weight_decay : float, Scheduled or None, default=None
         Decoupled weight decay: each step multiplies the weights, not biases, normalisation or embeddings, by
-        1 - learning rate * `weight_decay`. None is the optimizer's default (0.01 for "adamw", else 0).
-    schedule : str, Schedule or callable, default="cosine"
+        1 - learning rate * `weight_decay`. None is the optimizer's default (0.3 for "adamw", else 0).
+    schedule : str, Schedule or callable, default="constant"
         How the learning rate changes with progress in [0, 1]; see :mod:`sknnopt.schedules`.
     warmup : float, default=0.0
         Fraction of all steps over which the learning rate rises linearly.
     batch_size : int or "auto", default="auto"
         Rows a step; "auto" is 64 up to 457 training rows, 128 up to 28,573, 256 up to 183,217, then 512. More than
         there are rows means the full batch.
-    max_epochs : int, default=100
+    max_epochs : int, default=150
         Epochs to train, if early stopping does not end it before.
     gradient_clipping : float or None, default=1.0
         Largest Euclidean norm of a step's gradient.
-    weight_averaging : str, Averaging, callable or None, default=None
+    weight_averaging : str, Averaging, callable or None, default="auto"
         Average of the weights over training, "ema" or "swa", that is judged and kept in place of the last ones; see
-        :mod:`sknnopt.averaging`.
+        :mod:`sknnopt.averaging`. "auto" is "ema", and none where the optimizer itself averages.
     initial_weights : estimator, nn.Module, mapping or None, default=None
         What training starts from in place of the initializer's draw: a fitted `NNClassifier` or `NNRegressor`, or a
         Pipeline or search of one, whose weights are matched by column, category and class; or a module, or tensors by
@@ -96,17 +97,19 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     scoring : "loss", str or callable, default="loss"
         What the withheld rows are judged by: the loss{as_calibrated}, a scorer's name, or ``scorer(estimator, X, y)``.
         Of several members that withhold the same rows a scorer sees the average.
-    validation_fraction : float, default=0.1
+    validation_fraction : float, default=0.125
         Fraction of the rows to withhold, stratified by class where possible. Several members withhold one each of
         round(1 / `validation_fraction`) folds, at least 2, in turn, from 4 members on two of them the same, so that
         every row trains a member; encoders and the target's scale learn from all rows.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int, default=15
         Epochs without improvement by `tol` after which training stops.
     tol : float, default=1e-4
         Least improvement of the score.
-    {calibration}n_members : int, default=1
+    {calibration}n_members : int, default=12
         Networks to train in lockstep from different seeds, on different rows where some are withheld; their predictions
-        are averaged. Early stopping judges the average, not each by itself.
+        are averaged. Early stopping judges the average, not each by itself. From 8 members on there are two kinds, and
+        from 12 on three, that differ where parameters are "auto"{autos}: what suits one table fails on another, and the
+        withheld rows tell what each kind is to count (`recipe_weights_`). Parameters that are set hold for all.
     recipes : list of dict or None, default=None
         Parameters of further networks, in place of the estimator's own: for each dict `n_members` more are trained, on
         the same rows and in the same sweep. ``[{"network": "tabm"}, {"optimizer__beta_1": 0.8}]`` makes it three times
@@ -149,8 +152,9 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Outputs of the network{outputs}.
     n_iter_ : int
         Epochs trained, of the longest-trained member.
-    recipe_weights_ : ndarray of shape (n_recipes + 1,)
-        What each recipe counts in the average, the estimator's own parameters first; its members share it equally. They
+    recipe_weights_ : ndarray of shape (n_kinds,)
+        What each recipe counts in the average, the estimator's own parameters first, and in each recipe every kind of
+        members that "auto" stands for; its members share it equally. They
         are those of least loss on the withheld rows, drawn a little towards equality; equal where none are withheld,
         and kept as they are where training then goes on. Below, n_members counts those of all recipes, in turn.
     best_epoch_ : int or ndarray of shape (n_members,)
@@ -191,10 +195,18 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
 
 _CLASSIFIER = {
     "loss": 'cross entropy; with "hinge" and "focal" probabilities are as good as `calibration` makes them',
-    "activation": "silu",
-    "dropout": "0.2",
+    "activation": "relu",
+    "dropout": '"auto"',
+    "dropout_type": 'float, "auto", sequence of float or Scheduled',
+    "dropout_auto": """ "auto"
+        is 0.2, and 0.3 and 0.1 for the second and third kind of an ensemble's members.""",
+    "embeds_categories": """, but in an
+        ensemble those of the second kind, to 2 numbers each""",
+    "autos": """: embeddings,
+        dropout and label smoothing""",
     "smoothing": """label_smoothing : float or "auto", default="auto"
-        Share in [0, 1) of each target that is spread over all classes. "auto" is 0.05 where the loss takes it.
+        Share in [0, 1) of each target that is spread over all classes. "auto" is 0.05 where the loss takes it, and 0.1
+        and 0 for the second and third kind of an ensemble's members.
     """,
     "calibration": """calibration : {"temperature"} or None, default="temperature"
         "temperature" divides the scores by one number, fitted to the rows that were withheld for early stopping (or
@@ -222,7 +234,11 @@ _REGRESSOR = {
         quantiles at once, see :meth:`predict_quantiles`; "poisson", "gamma" and "tweedie" predict positive numbers by a
         log link""",
     "activation": "relu",
-    "dropout": "0.1",
+    "dropout": "0.0",
+    "dropout_type": "float, sequence of float or Scheduled",
+    "dropout_auto": "",
+    "embeds_categories": "",
+    "autos": ", which are the embeddings",
     "smoothing": "",
     "calibration": "",
     "temperature": "",

@@ -74,7 +74,7 @@ class FittedMixin:
         if keep:
             self._progress = [result.progress for _, result in survivors]
         self._fitted_shape = self._shape()
-        self._optimizer_structures = [optimizers.get(one["optimizer"]).structure() for one in self._variants()]  # type: ignore[attr-defined]
+        self._optimizer_structures = [optimizers.get(one.params["optimizer"]).structure() for one in self._kinds()]  # type: ignore[attr-defined]
         observers = [getattr(job.observer, "inner", job.observer) for job, _ in survivors]
         if len(observers) == 1 and isinstance(observers[0], SkorchObserver) and observers[0].net is not None:
             self._net = observers[0].net
@@ -85,7 +85,7 @@ class FittedMixin:
         going_on: bool,
     ) -> None:  # fmt: skip
         """Set ``module_``, as sure and its recipes weighed as the withheld rows say; without such as it was."""
-        calibrates, count = self._calibrates(), 1 + len(self.recipes or ())
+        calibrates, count = self._calibrates(), len(self._kinds())  # type: ignore[attr-defined]
         found = settle(jobs, modules, recipe_of, recipes=count, calibrates=calibrates)
         if found is None:
             found = Settings.plain(count)
@@ -141,7 +141,7 @@ class FittedMixin:
 
     def _shape(self) -> dict[str, Any]:
         """Return the parameters with which training can only go on as they are; of recipes what they change of them."""
-        own, *others = self._variants()  # type: ignore[attr-defined]
+        own, *others = (kind.params for kind in self._kinds())  # type: ignore[attr-defined]
         shape = {"n_members": own["n_members"], "precision": own["precision"], **_shape_of(own)}
         if others:
             recipes = [_shape_of(one) for one in others]
@@ -246,9 +246,9 @@ def members(module: nn.Module) -> list[nn.Module]:
 
 
 def own_members(estimator: Any) -> list[nn.Module]:
-    """Return the modules of a fitted estimator's members that have its own parameters, all if none of these is left."""
+    """Return the modules of a fitted estimator's members of the first kind, all if none of these is left."""
     modules = members(estimator.module_)
-    count = estimator._fitted_shape["n_members"]
+    count = estimator._kinds()[0].size
     own = [module for module, place in zip(modules, estimator._places, strict=True) if place < count]
     return own or modules
 

@@ -10,10 +10,6 @@ from sknnopt._compat import InvalidParameterError
 from sknnopt.data import TableEncoder
 from sknnopt.nn import Inputs
 
-LEVELS = 8
-"""Levels up to which ``categorical_embedding="auto"`` leaves a category one-hot."""
-
-
 OFF = {"numeric_embedding": None, "categorical_embedding": None, "input_scale": False}
 """What leaves the columns as they are; "auto" does so where they cannot be embedded."""
 
@@ -51,9 +47,7 @@ def _categories(size: Any, encoder: TableEncoder | None) -> tuple[tuple[int, int
     if encoder is None or size is None:
         return ()
     pairs = list(zip(encoder.encoding.starts, encoder.encoding.levels, strict=True))
-    least = LEVELS if size == "auto" else 1
-    wanted = 8 if size == "auto" else int(size)
-    return tuple((start, one.width, wanted) for start, one in pairs if one.width > least)
+    return tuple((start, one.width, int(size)) for start, one in pairs if one.width > 1)
 
 
 def takes_sparse(params: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from sknnopt.estimators._data import HeldOut, MemberData, Prepared
 from sknnopt.estimators._devices import auto_device
 from sknnopt.estimators._fitted import FittedMixin, members
 from sknnopt.estimators._inputs import resolve_inputs
+from sknnopt.estimators._kinds import Kind
 from sknnopt.estimators._parameters import resolve_network, resolve_techniques
 from sknnopt.estimators._preparation import PRECISIONS, PreparingEstimator
 from sknnopt.estimators._recipes import Params, naming
@@ -60,30 +61,33 @@ class JobsMixin(FittedMixin, PreparingEstimator):
     verbose: int
 
     def _recipe_of(self, places: Sequence[int]) -> list[int]:
-        """Return the recipes of members by their places in the ensemble, 0 for the estimator's own."""
-        return [place // self.n_members for place in places]
+        """Return the kinds of members by their places in the ensemble."""
+        ends = np.cumsum([kind.size for kind in self._kinds()])
+        return np.searchsorted(ends, np.array(places), side="right").tolist()
 
     def _jobs(self, prepared: Prepared, places: Sequence[int], starts: int, going: Going) -> list[Job]:
         """Return what the engine is to train: the members of these places in the ensemble, each from so many starts."""
         own = np.random.SeedSequence(self._seed).spawn(len(places))
         seeds, recipe_of = restart_seeds(self._seed, own, starts), self._recipe_of(places)
         jobs: list[Job] = []
-        for r, params in enumerate(self._variants()):
+        first = 0
+        for r, kind in enumerate(self._kinds()):
             seats = [
-                Seat(k, place % self.n_members, start, seed, prepared.of(place % self.n_members))
+                Seat(k, place - first, start, seed, prepared.of(place - first))
                 for k, place in enumerate(places)
                 if recipe_of[k] == r
                 for start, seed in enumerate(seeds[k])
             ]
-            with naming(r - 1):
-                jobs += self._jobs_of(r, params, seats, starts, prepared, going) if seats else []
+            first += kind.size
+            with naming(kind.recipe):
+                jobs += self._jobs_of(r, kind, seats, starts, prepared, going) if seats else []
         return jobs
 
     def _jobs_of(
-        self, recipe: int, params: Params, seats: Sequence[Seat], starts: int, prepared: Prepared, going: Going
+        self, number: int, kind: Kind, seats: Sequence[Seat], starts: int, prepared: Prepared, going: Going
     ) -> list[Job]:
-        """Return the jobs of a recipe."""
-        precision = PRECISIONS[self.precision]
+        """Return the jobs of a kind of members."""
+        precision, params = PRECISIONS[self.precision], kind.params
         networks = [self._network(params, seat, prepared, again=going.again) for seat in seats]
         fewest = min(len(seat.data.rows) for seat in seats)
         techniques = [resolve_techniques(params, self.loss_, network, fewest) for network in networks]
@@ -91,7 +95,7 @@ class JobsMixin(FittedMixin, PreparingEstimator):
         progress: Sequence[Progress | None]
         if going.again:
             progress = self._continuation(
-                networks, [seat.member for seat in seats], recipe, techniques[0].optimizer, precision.tensor,
+                networks, [seat.member for seat in seats], number, techniques[0].optimizer, precision.tensor,
                 anew=going.anew,
             )  # fmt: skip
         else:
@@ -115,13 +119,13 @@ class JobsMixin(FittedMixin, PreparingEstimator):
                 validation=self._validation(params, seat.data.held_out),
                 progress=progress[k],
                 keep_progress=going.keep,
-                observer=self._observer(params, seat, recipe, starts),
+                observer=self._observer(kind, seat, starts),
                 panel=panels[seat.start],
             )
             for k, seat in enumerate(seats)
         ]
 
-    def _observer(self, params: Params, seat: Seat, recipe: int, starts: int) -> Observer | None:
+    def _observer(self, kind: Kind, seat: Seat, starts: int) -> Observer | None:
         observer: Observer | None = None
         data, count = seat.data, 1 + len(self.recipes or ())
         if self.callbacks:
@@ -129,10 +133,11 @@ class JobsMixin(FittedMixin, PreparingEstimator):
             judge = (None, None) if data.held_out is None else (data.held_out.table, data.held_out.rows)
             observer = SkorchObserver(make, data.table, data.rows, *judge, quiet=not self.verbose)
         if self.verbose:
-            of_recipe = f"recipe {recipe + 1}/{count}  " if count > 1 else ""
-            member = f"member {seat.place + 1}/{self.n_members}  " if self.n_members > 1 else ""
+            of_recipe = f"recipe {kind.recipe + 2}/{count}  " if count > 1 else ""
+            place = seat.member % self.n_members
+            member = f"member {place + 1}/{self.n_members}  " if self.n_members > 1 else ""
             restart = f"restart {seat.start + 1}/{starts}  " if starts > 1 else ""
-            observer = Printer(params["max_epochs"], observer, prefix=of_recipe + member + restart)
+            observer = Printer(kind.params["max_epochs"], observer, prefix=of_recipe + member + restart)
         return observer
 
     def _network(self, params: Params, seat: Seat, prepared: Prepared, *, again: bool) -> Network:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 from sknnopt._compat import Estimator, InvalidParameterError, _clone_parametrized
 from sknnopt.engine import check_callbacks
 from sknnopt.estimators._devices import check_precision
+from sknnopt.estimators._kinds import Kind, Mixture, kinds_of
 from sknnopt.estimators._layer_choice import check_layer_choice
 from sknnopt.estimators._parameters import as_object, check_names, with_hint
 from sknnopt.estimators._recipes import Params, check_recipes, naming, with_recipe
@@ -17,6 +18,7 @@ class ParameterizedEstimator(Estimator):
     """Gives techniques that are named parameters of their own, and keeps what initial weights come from."""
 
     _tasks: ClassVar[tuple[str, ...]]
+    _mixture: ClassVar[Mixture]
     recipes: Sequence[Mapping[str, Any]] | None
     initial_weights: Any
     preprocessing: str | None
@@ -111,6 +113,21 @@ class ParameterizedEstimator(Estimator):
             with naming(r):
                 out.append(with_recipe(own, recipe, self._as_object))
         return out
+
+    def _kinds(self) -> list[Kind]:
+        """Return the kinds of members there are, recipe by recipe, the estimator's own first.
+
+        Where the columns, the loss or their number do not allow for what "auto" stands for, `fit` has found out.
+        """
+        loss = self.__dict__.get("loss_")
+        can = {
+            "mixes": self.initial_weights is None,
+            "embeds": self.preprocessing is not None and self.__dict__.get("_embeds", True),
+            "smooths": loss is None or loss.smooths,
+        }
+        return [
+            kind for r, params in enumerate(self._variants()) for kind in kinds_of(params, r - 1, self._mixture, **can)
+        ]
 
     def _plain_recipes(self) -> list[Mapping[str, Any]]:
         """Return the recipes as they are, checked or not."""

@@ -15,6 +15,7 @@ from sknnopt._compat import HasMethods, Interval, InvalidParameterError, StrOpti
 from sknnopt.data.encoding import STATISTICS
 from sknnopt.engine import Techniques
 from sknnopt.estimators._batch_size import auto_batch_size
+from sknnopt.estimators._kinds import AUTO_REGRESSOR
 from sknnopt.estimators._layer_choice import resolve_layer_rates
 from sknnopt.estimators._scoring import as_scorer
 from sknnopt.nn import (
@@ -30,9 +31,6 @@ from sknnopt.nn import (
     padded,
     set_temperature,
 )
-
-AUTO_SMOOTHING = 0.05
-"""Label smoothing under ``label_smoothing="auto"``."""
 
 _fraction = Interval(Real, 0, 1, closed="left")
 _count = Interval(Integral, 1, None, closed="left")
@@ -98,14 +96,28 @@ def resolve_initializer(value: Any) -> initializers.Initializer:
     )
 
 
+def resolve_embedding(value: Any) -> embeddings.NumericEmbedding | None:
+    """Return the embedding of numbers; "auto" is that of an ensemble's first members."""
+    if value is None:
+        return None
+    registry: dict[str, Callable[[], embeddings.NumericEmbedding]] = {**embeddings.REGISTRY}
+    registry["auto"] = lambda: AUTO_REGRESSOR["numeric_embedding"][0]
+    return resolve(value, registry, parameter="numeric_embedding", base=embeddings.NumericEmbedding)
+
+
+def resolve_averaging(value: Any) -> averaging.Averaging | None:
+    """Return the average of weights; "auto" is "ema"."""
+    return averaging.EMA() if value == "auto" else averaging.get(value)
+
+
 CHOICES: Mapping[str, Callable[[Any], Choice | None]] = {
     "activation": activations.get,
-    "numeric_embedding": embeddings.get,
+    "numeric_embedding": resolve_embedding,
     "initializer": resolve_initializer,
     "optimizer": optimizers.get,
     "schedule": schedules.get,
     "regularization": regularization.get,
-    "weight_averaging": averaging.get,
+    "weight_averaging": resolve_averaging,
 }
 """Parameters whose name stands for an object with parameters of its own; ``loss`` needs the task besides."""
 
@@ -243,7 +255,6 @@ def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Ne
     """Return the optimisation of a member with ``n_rows`` training rows."""
     optimizer = optimizers.get(params["optimizer"])
     rate, decay = params["learning_rate"], unscheduled(params["weight_decay"])
-    _check_average(params["weight_averaging"], optimizer)
     stacked = isinstance(network, StackedNetwork)
     penalty = regularization.get(params["regularization"])
     if penalty is not None:
@@ -265,7 +276,7 @@ def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Ne
         gradient_clipping=params["gradient_clipping"],
         dropout=network.dropout if isinstance(network, StackedNetwork) else (),
         label_smoothing=resolve_smoothing(params.get("label_smoothing", 0.0), loss),
-        weight_averaging=averaging.get(params["weight_averaging"]),
+        weight_averaging=_average(params["weight_averaging"], optimizer),
         decay_schedule=curve_of(params["weight_decay"]),
         dropout_schedule=curve_of(params["dropout"]),
         mixup=float(params["mixup"]),
@@ -273,24 +284,26 @@ def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Ne
     )
 
 
-def _check_average(value: Any, optimizer: optimizers.Optimizer) -> None:
+def _average(value: Any, optimizer: optimizers.Optimizer) -> averaging.Averaging | None:
+    """Return the average of weights; "auto" is "ema", and none where the optimizer averages itself."""
+    if value == "auto":
+        return None if optimizer.averages else averaging.EMA()
     if value is not None and optimizer.averages:
         raise InvalidParameterError(
             f"The 'weight_averaging' parameter must be None with optimizer={optimizer!r}, which averages weights "
             f"itself. Got {value!r} instead."
         )
+    return resolve_averaging(value)
 
 
-def resolve_smoothing(value: float | str, loss: losses.Loss) -> float:
-    """Return the label smoothing; "auto" is 0.05 for losses that smooth labels.
+def resolve_smoothing(value: float, loss: losses.Loss) -> float:
+    """Return the label smoothing.
 
     Raises
     ------
     InvalidParameterError
         If it is not zero and the loss does not smooth labels.
     """
-    if value == "auto":
-        return AUTO_SMOOTHING if loss.smooths else 0.0
     if value != 0 and not loss.smooths:
         raise InvalidParameterError(
             f"The 'label_smoothing' parameter must be 0 or 'auto' with loss={loss!r}, which does not smooth labels. "

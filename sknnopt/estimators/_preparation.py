@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import validate_data
 
@@ -27,6 +28,7 @@ from sknnopt.estimators._data import (
 )
 from sknnopt.estimators._devices import resolve_devices
 from sknnopt.estimators._folds import Split, member_splits
+from sknnopt.estimators._kinds import MOST_COLUMNS
 from sknnopt.estimators._parameterized import ParameterizedEstimator
 
 
@@ -79,6 +81,7 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         else:
             self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
             codes = self._new_target(y, weight, classes)
+            self._embeds = not sparse.issparse(X) and self.n_features_in_ <= MOST_COLUMNS
         X, y, weight, codes = _without_zero_weights(X, y, weight, codes)
         codes = self._codes(y) if codes is None else codes
         splits = self._splits(X, codes, held_out)
@@ -134,7 +137,8 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         if explicit or not wanted:
             return [Split(np.arange(n))]
         strata = codes if codes is not None and codes.ndim == 1 else None
-        return member_splits(n, strata, self.validation_fraction, self._seed, self.n_members)
+        members = max(kind.size for kind in self._kinds())
+        return member_splits(n, strata, self.validation_fraction, self._seed, members)
 
     @abstractmethod
     def _codes(self, y: Any) -> NDArray[Any] | None:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 CLASSIFIER: dict[str, dict[str, Any]] = {
     "fast": {
         "hidden_layer_sizes": (64,),
+        "n_members": 1,
         "max_epochs": 30,
     },
     "strong": {
@@ -19,6 +20,7 @@ CLASSIFIER: dict[str, dict[str, Any]] = {
 REGRESSOR: dict[str, dict[str, Any]] = {
     "fast": {
         "hidden_layer_sizes": (64,),
+        "n_members": 1,
         "max_epochs": 30,
     },
     "strong": {

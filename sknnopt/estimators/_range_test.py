@@ -210,12 +210,12 @@ class AutoRateMixin:
         is another.
         """
         rates = []
-        for r, params in enumerate(self._variants()):  # type: ignore[attr-defined]
+        for r, kind in enumerate(self._kinds()):  # type: ignore[attr-defined]
             own = np.flatnonzero(recipe_of == r)
             first = jobs[own[0]] if len(own) else None
-            rates.append(self._rate(r, params["learning_rate"], first, self._rates[r] if again else None))
+            rates.append(self._rate(r, kind.params["learning_rate"], first, self._rates[r] if again else None))
         self._rates = rates
-        several = bool(self.recipes)
+        several = len(rates) > 1 and (bool(self.recipes) or any(rate.test is not None for rate in rates))
         self.learning_rate_ = np.array([rate.value for rate in rates]) if several else rates[0].value
         self.learning_rate_test_ = [rate.test for rate in rates] if several else rates[0].test
         return [

@@ -21,6 +21,7 @@ from sknnopt.engine import JUDGED, Job
 from sknnopt.estimators._base import NetworkEstimator
 from sknnopt.estimators._data import select
 from sknnopt.estimators._docs import document
+from sknnopt.estimators._kinds import AUTO_CLASSIFIER, Mixture
 from sknnopt.estimators._parameters import CONSTRAINTS
 from sknnopt.estimators._presets import CLASSIFIER
 from sknnopt.initializers import Initializer
@@ -49,8 +50,10 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
     """
 
     _tasks: ClassVar[tuple[str, ...]] = ("classification", "multilabel")
+    _mixture: ClassVar[Mixture] = AUTO_CLASSIFIER
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **CONSTRAINTS,
+        "dropout": [*CONSTRAINTS["dropout"], StrOptions({"auto"})],
         "label_smoothing": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
         "calibration": [StrOptions({"temperature"}), None],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
@@ -65,22 +68,22 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         network: str | nn.Module | Callable[..., nn.Module] = "mlp",
         hidden_layer_sizes: int | Sequence[int] = (128, 128),
         n_heads: int = 32,
-        activation: str | Activation | Callable[..., Any] = "silu",
+        activation: str | Activation | Callable[..., Any] = "relu",
         normalization: str | None = None,
-        numeric_embedding: str | NumericEmbedding | None = None,
-        categorical_embedding: int | str | None = None,
+        numeric_embedding: str | NumericEmbedding | None = "auto",
+        categorical_embedding: int | str | None = "auto",
         input_scale: bool = False,
-        dropout: float | Sequence[float] | Scheduled = 0.2,
+        dropout: float | str | Sequence[float] | Scheduled = "auto",
         initializer: str | Initializer | Callable[..., Any] = "auto",
         optimizer: str | Optimizer | Callable[..., Any] = "adamw",
         learning_rate: float | str | None = None,
         weight_decay: float | Scheduled | None = None,
-        schedule: str | Schedule | Callable[..., Any] = "cosine",
+        schedule: str | Schedule | Callable[..., Any] = "constant",
         warmup: float = 0.0,
         batch_size: int | str = "auto",
-        max_epochs: int = 100,
+        max_epochs: int = 150,
         gradient_clipping: float | None = 1.0,
-        weight_averaging: str | Averaging | Callable[..., Any] | None = None,
+        weight_averaging: str | Averaging | Callable[..., Any] | None = "auto",
         initial_weights: Any = None,
         frozen_layers: int | str | Sequence[str] | None = None,
         layer_rates: Mapping[str, float] | float | None = None,
@@ -90,11 +93,11 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         label_smoothing: float | str = "auto",
         early_stopping: bool | str = "auto",
         scoring: str | Callable[..., float] = "loss",
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        validation_fraction: float = 0.125,
+        n_iter_no_change: int = 15,
         tol: float = 1e-4,
         calibration: str | None = "temperature",
-        n_members: int = 1,
+        n_members: int = 12,
         recipes: Sequence[Mapping[str, Any]] | None = None,
         n_restarts: int = 1,
         preprocessing: str | None = "auto",

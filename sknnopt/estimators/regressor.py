@@ -18,6 +18,7 @@ from sknnopt.embeddings import NumericEmbedding
 from sknnopt.estimators._base import NetworkEstimator
 from sknnopt.estimators._data import select
 from sknnopt.estimators._docs import document
+from sknnopt.estimators._kinds import AUTO_REGRESSOR, Mixture
 from sknnopt.estimators._parameters import CONSTRAINTS
 from sknnopt.estimators._preparation import PRECISIONS
 from sknnopt.estimators._presets import REGRESSOR
@@ -55,6 +56,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
     """
 
     _tasks: ClassVar[tuple[str, ...]] = ("regression",)
+    _mixture: ClassVar[Mixture] = AUTO_REGRESSOR
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
     _presets: ClassVar[dict[str, dict[str, Any]]] = REGRESSOR
     target_: RegressionTarget
@@ -67,20 +69,20 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         n_heads: int = 32,
         activation: str | Activation | Callable[..., Any] = "relu",
         normalization: str | None = None,
-        numeric_embedding: str | NumericEmbedding | None = None,
-        categorical_embedding: int | str | None = None,
+        numeric_embedding: str | NumericEmbedding | None = "auto",
+        categorical_embedding: int | str | None = "auto",
         input_scale: bool = False,
-        dropout: float | Sequence[float] | Scheduled = 0.1,
+        dropout: float | Sequence[float] | Scheduled = 0.0,
         initializer: str | Initializer | Callable[..., Any] = "auto",
         optimizer: str | Optimizer | Callable[..., Any] = "adamw",
         learning_rate: float | str | None = None,
         weight_decay: float | Scheduled | None = None,
-        schedule: str | Schedule | Callable[..., Any] = "cosine",
+        schedule: str | Schedule | Callable[..., Any] = "constant",
         warmup: float = 0.0,
         batch_size: int | str = "auto",
-        max_epochs: int = 100,
+        max_epochs: int = 150,
         gradient_clipping: float | None = 1.0,
-        weight_averaging: str | Averaging | Callable[..., Any] | None = None,
+        weight_averaging: str | Averaging | Callable[..., Any] | None = "auto",
         initial_weights: Any = None,
         frozen_layers: int | str | Sequence[str] | None = None,
         layer_rates: Mapping[str, float] | float | None = None,
@@ -89,10 +91,10 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         mixup: float = 0.0,
         early_stopping: bool | str = "auto",
         scoring: str | Callable[..., float] = "loss",
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        validation_fraction: float = 0.125,
+        n_iter_no_change: int = 15,
         tol: float = 1e-4,
-        n_members: int = 1,
+        n_members: int = 12,
         recipes: Sequence[Mapping[str, Any]] | None = None,
         n_restarts: int = 1,
         preprocessing: str | None = "auto",
