@@ -27,6 +27,7 @@ MAX_TRAIN = 5000
 MAX_TEST = 5000
 ALL_ROWS = 0
 LEAST_PROBABILITY = 1e-7  # some models give float32
+PLAIN = (str, int, float, list, dict, type(None))
 KEY = ("table", "rows", "model", "seed")
 Record = dict[str, Any]
 
@@ -121,7 +122,8 @@ def measure(data: Path, run: Run) -> Record:
         record["log_loss"] = log_loss(y[test], estimator.classes_, estimator.predict_proba(X.iloc[test]))
     record |= {"fit_wall": wall, "fit_cpu": cpu, "predict_wall": predict, "n_train": len(train), "n_test": len(test)}
     record = {name: round(float(v), 6) if isinstance(v, float) else v for name, v in record.items()}
-    return record | ({"params": dict(run.params)} if run.params else {}) | {"versions": versions(run.model)}
+    given = {name: value if isinstance(value, PLAIN) else repr(value) for name, value in run.params.items()}
+    return record | ({"params": given} if given else {}) | {"versions": versions(run.model)}
 
 
 def cells(data: Path, table: str, rows: int) -> int:
