@@ -16,7 +16,10 @@ from sknnopt.data.reading import is_plain
 from sknnopt.engine import share
 
 AUTO_STOPPING_ROWS = 5000
-"""Rows from which ``early_stopping="auto"`` withholds some."""
+"""Rows from which ``early_stopping="auto"`` withholds some from a single network."""
+
+SHARED_STOPPING_ROWS = 50
+"""The same of several members, which withhold different rows."""
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,9 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Beta(alpha, alpha), and so are their losses. 0 mixes nothing.
     {smoothing}early_stopping : bool or "auto", default="auto"
         Whether to withhold rows, to stop when their score no longer improves and to restore the best epoch's weights.
-        "auto" does so from 5,000 rows on, and whenever `X_val` is given. False withholds none. Members of an ensemble
-        are judged together, and all keep the epoch that is best for their average; see ``docs/estimators.md``.
+        "auto" does so from 5,000 rows on, with several members from 50, and whenever `X_val` is given. False withholds
+        none. Members of an ensemble are judged together, and all keep the epoch that is best for their average; see
+        ``docs/estimators.md``.
     scoring : "loss", str or callable, default="loss"
         What the withheld rows are judged by: the loss{as_calibrated}, a scorer's name, or ``scorer(estimator, X, y)``.
         Of several members that withhold the same rows a scorer sees the average.

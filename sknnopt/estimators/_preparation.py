@@ -16,6 +16,7 @@ from sknnopt.data.batches import Table
 from sknnopt.engine import current_meeting
 from sknnopt.estimators._data import (
     AUTO_STOPPING_ROWS,
+    SHARED_STOPPING_ROWS,
     HeldOut,
     MemberData,
     Prepared,
@@ -133,11 +134,12 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         """Return the rows to train on and those to withhold, of the members in turn."""
         n = _length(X)
         explicit = held_out is None or held_out[0] is not None
-        wanted = self.early_stopping is True or (self.early_stopping == "auto" and n >= AUTO_STOPPING_ROWS)
+        members = max(kind.size for kind in self._kinds())
+        least = SHARED_STOPPING_ROWS if members > 1 else AUTO_STOPPING_ROWS
+        wanted = self.early_stopping is True or (self.early_stopping == "auto" and n >= least)
         if explicit or not wanted:
             return [Split(np.arange(n))]
         strata = codes if codes is not None and codes.ndim == 1 else None
-        members = max(kind.size for kind in self._kinds())
         return member_splits(n, strata, self.validation_fraction, self._seed, members)
 
     @abstractmethod
