@@ -52,7 +52,7 @@ def raw(n: int = 240, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
 @pytest.fixture
 def unbent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Encodings of numbers that are all but straight."""
-    for module in ("sknnopt.data.numeric", "sknnopt.estimators._encodings"):
+    for module in ("sknnopt.data.scaling", "sknnopt.estimators._encodings"):
         monkeypatch.setattr(f"{module}.CLIP", 1e6)
 
 

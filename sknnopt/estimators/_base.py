@@ -14,6 +14,7 @@ from torch import nn
 
 from sknnopt._random import forked_torch_random
 from sknnopt._threads import single_thread
+from sknnopt.data.encoding import ROBUST
 from sknnopt.data.reading import is_plain
 from sknnopt.engine import (
     Job,
@@ -238,6 +239,6 @@ class NetworkEstimator(AutoRateMixin, FittedMixin, PreparingEstimator):
         tags = super().__sklearn_tags__()
         encodes = self.preprocessing is not None
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = encodes
-        tags.input_tags.sparse = self.preprocessing in ("auto", "robust", None) and takes_sparse(self._shallow())
+        tags.input_tags.sparse = self.preprocessing in (None, *ROBUST) and takes_sparse(self._shallow())
         tags.non_deterministic = False
         return tags
