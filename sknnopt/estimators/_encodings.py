@@ -13,7 +13,10 @@ from sknnopt.data.ranks import Ranks
 from sknnopt.data.scaling import CLIP
 
 ROUNDING = 1e-6
-"""Share of a column's range within which a number that was decoded is taken for one of its quantiles."""
+"""Share of a column's range within which a number that was decoded is taken for one of its quantiles or values."""
+
+SHARE = 0.01
+"""Share of the distance of two values within which it is taken for one of them, where ranks tell more apart."""
 
 _BENDS = {**dict.fromkeys(ROBUST, "clip"), "quantile_normal": "quantiles"}
 
@@ -137,7 +140,7 @@ def _unbent(values: Floats, inputs: Inputs, columns: Columns) -> Floats:
         bent = np.clip(values / CLIP, -1 + 1e-7, 1 - 1e-7)
         scaled: Floats = CLIP * bent / np.sqrt(1 - bent**2)
         for place, ranks in _ranked(inputs, columns):
-            scaled[:, place] = ranks.numbers(scaled[:, place])
+            scaled[:, place] = ranks.numbers(_on_points(scaled[:, place], ranks.ranks, share=SHARE))
         return scaled
     if inputs.bend == "quantiles":
         pairs = zip(values.T, (inputs.quantiles[column] for column in columns), strict=True)
@@ -150,11 +153,11 @@ def _bent(values: Floats, inputs: Inputs, columns: Columns) -> Floats:
     values = np.clip(np.nan_to_num(values), -1e100, 1e100)
     if inputs.bend == "clip":
         for place, ranks in _ranked(inputs, columns):
-            values[:, place] = ranks.of(values[:, place])
+            values[:, place] = ranks.of(_on_points(values[:, place], ranks.values, share=SHARE))
         return values / np.sqrt(1 + (values / CLIP) ** 2)
     if inputs.bend == "quantiles":
         own = [one for column in columns if (one := inputs.quantiles[column]) is not None]
-        values = np.column_stack([_on_quantiles(one, each.values) for one, each in zip(values.T, own, strict=True)])
+        values = np.column_stack([_on_points(one, each.values) for one, each in zip(values.T, own, strict=True)])
         NormalScores(own).write(values, values)
     return values
 
@@ -164,9 +167,13 @@ def _ranked(inputs: Inputs, columns: Columns) -> list[tuple[int, Ranks]]:
     return [(place, inputs.ranks[column]) for place, column in enumerate(columns) if column in inputs.ranks]
 
 
-def _on_quantiles(values: Floats, quantiles: Floats) -> Floats:
-    """Return values, those that rounding has moved off a quantile, which rows may share, moved back on it."""
-    above = np.clip(quantiles.searchsorted(values), 1, max(1, len(quantiles) - 1))
-    pair = quantiles[above - 1], quantiles[np.minimum(above, len(quantiles) - 1)]
+def _on_points(values: Floats, points: Floats, *, share: float = 1.0) -> Floats:
+    """Return values, those that rounding has moved off a point, which rows may share, moved back on it.
+
+    A value is moved by at most `share` of the distance of its neighbours.
+    """
+    above = np.clip(points.searchsorted(values), 1, max(1, len(points) - 1))
+    pair = points[above - 1], points[np.minimum(above, len(points) - 1)]
     nearest = np.where(values - pair[0] < pair[1] - values, *pair)
-    return np.where(np.abs(values - nearest) <= ROUNDING * (quantiles[-1] - quantiles[0]), nearest, values)
+    reach = np.minimum(ROUNDING * (points[-1] - points[0]), share * (pair[1] - pair[0]))
+    return np.where(np.abs(values - nearest) <= reach, nearest, values)
