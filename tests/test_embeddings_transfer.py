@@ -11,6 +11,7 @@ from sklearn.datasets import load_iris
 
 from sknnopt import NNClassifier, NNRegressor, embeddings
 from sknnopt._compat import InvalidParameterError
+from sknnopt.data.encoding import STATISTICS
 from sknnopt.embeddings import Periodic, PiecewiseLinear
 
 QUICK = {
@@ -33,7 +34,7 @@ KINDS: dict[str, Any] = {
     "all, waves": {"numeric_embedding": "periodic", "categorical_embedding": 3, "input_scale": True},
     "scaled layers": {"numeric_embedding": "piecewise_linear", "input_scale": True, "initializer": "ntk"},
 }
-SCALES = ["robust", "standard", "quantile_normal"]
+SCALES = list(STATISTICS)
 each = pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS.keys())
 
 
@@ -52,7 +53,7 @@ def raw(n: int = 240, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
 @pytest.fixture
 def unbent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Encodings of numbers that are all but straight."""
-    for module in ("sknnopt.data.numeric", "sknnopt.estimators._encodings"):
+    for module in ("sknnopt.data.scaling", "sknnopt.estimators._encodings"):
         monkeypatch.setattr(f"{module}.CLIP", 1e6)
 
 

@@ -26,8 +26,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sknnopt.data import ClassTarget, TableEncoder, check_weights
 from sknnopt.data.categorical import MAX_CATEGORIES
 from sknnopt.data.encoding import STATISTICS
-from sknnopt.data.numeric import CLIP, IQR_OF_NORMAL, robust_statistics, table_statistics, weighted_quantiles
+from sknnopt.data.numeric import IQR_OF_NORMAL, robust_statistics, table_statistics, weighted_quantiles
 from sknnopt.data.reading import read_table
+from sknnopt.data.scaling import CLIP
 
 KINDS = list(STATISTICS)
 

@@ -9,24 +9,54 @@ from scipy import sparse
 
 from .categorical import Levels
 from .max_abs import scale_sparse
-from .numeric import Statistics, robust_statistics, scale
+from .numeric import Statistics, robust_statistics, table_statistics
 from .quantiles import NormalScores, Quantiles, quantile_statistics
+from .ranks import Ranks, rank_statistics, with_ranks
+from .scaling import scale
 from .standard import standard_statistics
 
-__all__ = ["STATISTICS", "Encoding"]
+__all__ = ["ROBUST", "STATISTICS", "Encoding", "statistics_of"]
 
 #: How numbers can be encoded, and what is to be known of a column of them.
 STATISTICS: Mapping[str, Callable[..., Statistics]] = {
     "robust": robust_statistics,
+    "auto": rank_statistics,
     "standard": standard_statistics,
     "quantile_normal": quantile_statistics,
 }
+
+#: Those by which numbers are centred on the median and clipped smoothly; sparse tables are scaled in their stead.
+ROBUST = ("robust", "auto")
 
 # Numbers encoded at a time: their float64 copies stay in the processor's cache.
 _CHUNK = 1 << 16
 
 # The same where there are many copies.
 _SMALL_CHUNK = 1 << 14
+
+
+def statistics_of(
+    table: NDArray[Any], rows: NDArray[np.bool_] | None, weights: NDArray[np.float64] | None, *, numbers: str
+) -> list[Statistics]:
+    """Return the statistics of each column of a table of numbers.
+
+    Parameters
+    ----------
+    table : ndarray of shape (n_rows, n_columns)
+    rows : ndarray of bool of shape (n_rows,) or None
+        The rows that count; None for all.
+    weights : ndarray or None
+        Positive weights of these.
+    numbers : str
+        A name in `STATISTICS`.
+    """
+    if numbers not in ROBUST:
+        learn = STATISTICS[numbers]
+        return [learn(column if rows is None else column[rows], weights) for column in table.T]
+    statistics = table_statistics(table, rows, weights)
+    if numbers == "robust":
+        return statistics
+    return [with_ranks(one, column, rows) for one, column in zip(statistics, table.T, strict=True)]
 
 
 class Encoding:
@@ -39,16 +69,18 @@ class Encoding:
     levels : sequence of Levels
         One for each categorical column.
     dtype : {numpy.float32, numpy.float64}
-    numbers : {"robust", "standard", "quantile_normal", "max_abs"}
+    numbers : {"robust", "auto", "standard", "quantile_normal", "max_abs"}
         How numbers are encoded; the last is that of sparse tables.
 
     Attributes
     ----------
     center, factor : ndarray of float64 of shape (n_numeric,)
         What is subtracted from the numbers, and what the difference is multiplied by; `learn` sets them. Where
-        numbers are encoded by quantiles, 0 and 1, and of a constant column 0 and 0.
+        numbers are encoded by quantiles or ranks, 0 and 1, and of a constant column 0 and 0.
     quantiles : list of Quantiles or None
         Those of each column of numbers, where they are encoded by them.
+    ranks : dict of Ranks
+        By their place among the numbers, those of columns that are encoded by them.
     marked : ndarray of int
         Places, among the numbers, of those whose missing values are marked.
     starts : list of int
@@ -71,14 +103,17 @@ class Encoding:
         self.marked = np.flatnonzero(missing)
         self.levels, self.dtype, self.numbers = levels, np.dtype(dtype), numbers
         self.quantiles: list[Quantiles | None] = [None] * len(missing)
+        self.ranks: dict[int, Ranks] = {}
         self._scores: NormalScores | None = None
         widths = [len(missing) + len(self.marked), *(one.width for one in levels)]
         *self.starts, self.width = np.cumsum(widths).tolist()
 
     def learn(self, place: int, statistics: Statistics) -> None:
-        """Set centre and factor, or the quantiles, of one column of numbers."""
+        """Set centre and factor, or the quantiles or ranks, of one column of numbers."""
         self.quantiles[place], self._scores = statistics.quantiles, None
-        if statistics.quantiles is not None:
+        if statistics.ranks is not None:
+            self.ranks[place] = statistics.ranks
+        if statistics.quantiles is not None or statistics.ranks is not None:
             self.factor[place] = float(statistics.scale > 0)
         elif statistics.scale:
             self.center[place], self.factor[place] = statistics.center, statistics.scale
@@ -95,7 +130,10 @@ class Encoding:
         step = max(1, (_CHUNK if scores is None else _SMALL_CHUNK) // width)
         for start in range(0, n_rows, step):
             part = out[start : start + step]
-            missing = self._write(values[start : start + step], self.center, self.factor, scores, part[:, :width])
+            given, to = values[start : start + step], part[:, :width]
+            missing = self._write(given, self.center, self.factor, scores, to)
+            for place, ranks in self.ranks.items():
+                ranks.write(given[:, place], to[:, place])
             if len(self.marked):
                 part[:, width:] = 0 if missing is None else missing[:, self.marked]
         return out
@@ -110,7 +148,7 @@ class Encoding:
     ) -> NDArray[np.bool_] | None:
         if scores is not None:
             return scores.write(values, out)
-        return scale(values, center, factor, out, clip=self.numbers == "robust")
+        return scale(values, center, factor, out, clip=self.numbers in ROBUST)
 
     def _all_scores(self) -> NormalScores | None:
         if self.numbers != "quantile_normal":
@@ -133,6 +171,8 @@ class Encoding:
         for start in range(0, len(values), step):
             rows = slice(start, start + step)
             missing = self._write(values[rows, None], center, factor, scores, out[rows, column])
+            if place in self.ranks:
+                self.ranks[place].write(values[rows], out[rows, place])
             out[rows, mark] = 0 if missing is None else missing
 
     def write_levels(self, positions: Iterable[NDArray[np.int8]], out: NDArray[Any]) -> None:

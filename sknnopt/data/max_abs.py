@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.preprocessing import MaxAbsScaler
 
-from .numeric import check_finite, scale
+from .scaling import check_finite, scale
 
 __all__ = ["fit_max_abs", "scale_sparse"]
 

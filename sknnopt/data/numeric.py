@@ -1,26 +1,26 @@
-"""Numbers made fit for a network: scaling, a smooth clip, and marks for what was missing."""
+"""What is to be known of columns of numbers: median and quartiles, ends, what is missing."""
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .scaling import check_finite
+
 if TYPE_CHECKING:
     from .quantiles import Quantiles
+    from .ranks import Ranks
 
 __all__ = [
     "IQR_OF_NORMAL",
     "LARGEST",
     "Statistics",
-    "check_finite",
     "column_statistics",
-    "missing_in",
     "present_values",
     "robust_statistics",
-    "scale",
     "table_statistics",
     "weighted_quantiles",
 ]
@@ -29,18 +29,11 @@ __all__ = [
 #: distance have, where normal, unit variance (as in ``RobustScaler(unit_variance=True)``).
 IQR_OF_NORMAL = 1.3489795003921634
 
-#: Encoded numbers lie between minus and plus this.
-CLIP = 3.0
-
 #: Numbers are cut at plus and minus this where they are subtracted from each other.
 LARGEST = sys.float_info.max / 4
 
-# From here on the smooth clip is CLIP in float32 and float64 alike, so nothing is lost by cutting.
-_FAR = 1e9
-
 _QUARTILES = (0.25, 0.5, 0.75)
 
-Measure: TypeAlias = Callable[[NDArray[Any], NDArray[np.float64] | None, float, float], tuple[float, float]]
 
 # Values looked at together in `table_statistics`: their copy stays in the processor's cache.
 _BLOCK = 1 << 16
@@ -58,14 +51,22 @@ class Statistics:
         The factor; 0 if the column is constant or all missing.
     missing : bool
         Whether any value is missing.
+    tied : bool
+        Whether the quartiles coincide, and have been looked at, though the column is not constant.
     quantiles : Quantiles or None
-        Where these, and neither centre nor factor, encode the column.
+    ranks : Ranks or None
+        Where either, and neither centre nor factor, encodes the column.
     """
 
     center: float
     scale: float
-    missing: bool
+    missing: bool = False
+    tied: bool = False
     quantiles: "Quantiles | None" = None
+    ranks: "Ranks | None" = None
+
+
+Measure: TypeAlias = Callable[[NDArray[Any], NDArray[np.float64] | None, float, float], Statistics]
 
 
 def robust_statistics(values: NDArray[Any], weights: NDArray[np.float64] | None = None) -> Statistics:
@@ -98,13 +99,13 @@ def robust_statistics(values: NDArray[Any], weights: NDArray[np.float64] | None 
     --------
     >>> import numpy as np
     >>> robust_statistics(np.array([0.0, 1.0, 2.0, 3.0, 100.0, np.nan]))
-    Statistics(center=2.0, scale=0.6744897501960817, missing=True, quantiles=None)
+    Statistics(center=2.0, scale=0.6744897501960817, missing=True, tied=False, quantiles=None, ranks=None)
     """
     return column_statistics(values, weights, _robust)
 
 
 def column_statistics(values: NDArray[Any], weights: NDArray[np.float64] | None, measure: Measure) -> Statistics:
-    """Centre and factor by `measure`, which is given what is there of a column that varies, weights, and both ends."""
+    """Statistics by `measure`, which is given what is there of a column that varies, weights, and both ends."""
     present, weights, missing = present_values(values, weights)
     if not len(present):
         return Statistics(0.0, 0.0, missing)
@@ -112,22 +113,22 @@ def column_statistics(values: NDArray[Any], weights: NDArray[np.float64] | None,
     check_finite(np.array([low, high]), values.dtype)
     if low == high:
         return Statistics(low, 0.0, missing)
-    return Statistics(*measure(present, weights, low, high), missing)
+    return replace(measure(present, weights, low, high), missing=missing)
 
 
-def _robust(values: NDArray[Any], weights: NDArray[np.float64] | None, low: float, high: float) -> tuple[float, float]:
-    lower, center, upper = weighted_quantiles(values, _QUARTILES, weights)
-    return center, _factor(low, high, lower, upper)
+def _robust(values: NDArray[Any], weights: NDArray[np.float64] | None, low: float, high: float) -> Statistics:
+    return _from_quartiles(low, high, *weighted_quantiles(values, _QUARTILES, weights))
 
 
-def _factor(low: float, high: float, lower: float, upper: float) -> float:
-    """The factor of a column from its ends and quartiles; 0 if it is constant."""
+def _from_quartiles(low: float, high: float, lower: float, center: float, upper: float) -> Statistics:
+    """The statistics of a column from its ends, quartiles and median."""
     if low == high:
-        return 0.0
+        return Statistics(low, 0.0)
     half, factor = upper / 2 - lower / 2, IQR_OF_NORMAL / 2
-    if half == 0:
+    tied = half == 0
+    if tied:
         half, factor = high / 2 - low / 2, 1.0
-    return min(factor / half, sys.float_info.max) if half else sys.float_info.max
+    return Statistics(center, min(factor / half, sys.float_info.max) if half else sys.float_info.max, tied=tied)
 
 
 def table_statistics(
@@ -153,7 +154,7 @@ def table_statistics(
     --------
     >>> import numpy as np
     >>> table_statistics(np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0]]))[1]
-    Statistics(center=5.0, scale=0.0, missing=False, quantiles=None)
+    Statistics(center=5.0, scale=0.0, missing=False, tied=False, quantiles=None, ranks=None)
     """
     out: list[Statistics] = []
     step = max(1, _BLOCK // len(table))
@@ -173,10 +174,8 @@ def _block_statistics(columns: NDArray[Any], weights: NDArray[np.float64] | None
     places = [_places(probability * values.shape[1]) for probability in _QUARTILES]
     values.partition(sorted({place for pair in places for place in pair}), axis=1)
     below, above = (values[:, list(side)].astype(np.float64) for side in zip(*places, strict=True))
-    return [
-        Statistics(low if low == high else center, _factor(low, high, lower, upper), missing=False)
-        for low, high, (lower, center, upper) in zip(*ends.tolist(), (below / 2 + above / 2).tolist(), strict=True)
-    ]
+    quartiles = (below / 2 + above / 2).tolist()
+    return [_from_quartiles(low, high, *each) for low, high, each in zip(*ends.tolist(), quartiles, strict=True)]
 
 
 def present_values(
@@ -230,89 +229,3 @@ def _places(target: float) -> tuple[int, int]:
 def _weighted_places(mass: NDArray[np.float64], target: float) -> tuple[int, int]:
     place = int(np.searchsorted(mass, target))
     return (place, place + 1) if mass[place] == target else (place, place)
-
-
-def check_finite(values: NDArray[Any], dtype: np.dtype[Any] | None = None) -> None:
-    """Raise sklearn's ValueError if any value is infinite; NaN is let through."""
-    if np.isinf(values).any():
-        raise ValueError(f"Input X contains infinity or a value too large for {dtype or values.dtype!r}.")
-
-
-def missing_in(values: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Where values are missing, None if nowhere; may overflow on the way, which callers are to silence.
-
-    Raises
-    ------
-    ValueError
-        If a value is infinite.
-    """
-    if values.dtype.kind != "f" or np.isfinite(values.sum()):
-        return None
-    check_finite(values)
-    return np.isnan(values)
-
-
-def scale(
-    values: NDArray[Any],
-    center: NDArray[np.float64],
-    factor: NDArray[np.float64],
-    out: NDArray[Any],
-    *,
-    clip: bool = True,
-    bound: bool = True,
-) -> NDArray[np.bool_] | None:
-    """Write ``c(factor * (values - center))`` into `out`, 0 where the value is missing.
-
-    ``c(x) = x / sqrt(1 + (x / 3) ** 2)`` is nearly the identity about 0 and stays within plus and minus 3.
-    The difference is taken in float64, so that neither dates nor numbers beyond float32 lose digits.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows, n_columns)
-        Integers, bools or floats.
-    center, factor : ndarray of shape (n_columns,)
-        `center` must be 0 where `factor` is.
-    out : ndarray of shape (n_rows, n_columns)
-        Written, float32 or float64.
-    clip : bool, default=True
-        Whether ``c`` is applied.
-    bound : bool, default=True
-        Whether what lies beyond plus and minus 1e9 is cut, which ``c`` needs.
-
-    Returns
-    -------
-    ndarray of bool of shape (n_rows, n_columns) or None
-        Where values are missing; None if nowhere.
-
-    Raises
-    ------
-    ValueError
-        If a value is infinite.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> out = np.empty((1, 3), dtype=np.float32)
-    >>> scale(np.array([[1.0, np.nan, 1e300]]), np.zeros(3), np.ones(3), out)
-    array([[False,  True, False]])
-    >>> out.round(3)
-    array([[0.949, 0.   , 3.   ]], dtype=float32)
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        missing = missing_in(values)
-        work = values.astype(np.float64)
-        work -= center
-        work *= factor
-        if bound:
-            np.maximum(work, -_FAR, out=work)
-            np.minimum(work, _FAR, out=work)
-        out[...] = work
-    if clip:
-        bend = out * (1 / CLIP)
-        bend *= bend
-        bend += 1
-        np.sqrt(bend, out=bend)
-        np.divide(out, bend, out=out)
-    if missing is not None:
-        out[missing] = 0
-    return missing

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from .numeric import LARGEST, Statistics, missing_in, present_values, robust_statistics
+from .numeric import LARGEST, Statistics, present_values, robust_statistics
+from .scaling import missing_in
 
 __all__ = ["N_QUANTILES", "NormalScores", "Quantiles", "from_normal", "quantile_statistics"]
 

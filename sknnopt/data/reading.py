@@ -15,7 +15,7 @@ from sklearn.utils import check_array
 from .columns import ArrayColumn, Column
 from .frames import PandasColumn, PolarsColumn
 
-__all__ = ["Columns", "Table", "categorical_mask", "is_plain", "naming", "read_table"]
+__all__ = ["Columns", "Table", "as_columns", "categorical_mask", "is_plain", "naming", "read_table"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,13 @@ class Columns:
 
 
 Table: TypeAlias = NDArray[Any] | sparse.csr_array | Columns
+
+
+def as_columns(table: NDArray[Any] | Columns) -> Columns:
+    """Return a dense table as columns."""
+    if isinstance(table, Columns):
+        return table
+    return Columns(range(table.shape[1]), [ArrayColumn(column) for column in table.T], len(table))
 
 
 def is_plain(X: Any) -> bool:

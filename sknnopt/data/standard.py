@@ -38,18 +38,18 @@ def standard_statistics(values: NDArray[Any], weights: NDArray[np.float64] | Non
     --------
     >>> import numpy as np
     >>> standard_statistics(np.array([1.0, 1.0, 5.0, 5.0, np.nan]))
-    Statistics(center=3.0, scale=0.5, missing=True, quantiles=None)
+    Statistics(center=3.0, scale=0.5, missing=True, tied=False, quantiles=None, ranks=None)
     """
     return column_statistics(values, weights, _moments)
 
 
-def _moments(values: NDArray[Any], weights: NDArray[np.float64] | None, low: float, high: float) -> tuple[float, float]:
+def _moments(values: NDArray[Any], weights: NDArray[np.float64] | None, low: float, high: float) -> Statistics:
     distinct, share = _shares(np.clip(values.astype(np.float64), -LARGEST, LARGEST), weights)
     mean = float((share * distinct).sum())
     difference = distinct - mean
     reach = float(np.abs(difference).max())
     deviation = reach * math.sqrt((share * np.square(difference / reach)).sum())
-    return mean, min(1 / deviation, sys.float_info.max) if deviation else sys.float_info.max
+    return Statistics(mean, min(1 / deviation, sys.float_info.max) if deviation else sys.float_info.max)
 
 
 def _shares(

@@ -12,11 +12,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._choices import suggestion
 from .._compat import Estimator, _check_feature_names_in
 from .categorical import Levels
-from .columns import ArrayColumn, Mask
-from .encoding import STATISTICS, Encoding
+from .columns import Mask
+from .encoding import ROBUST, STATISTICS, Encoding, statistics_of
 from .max_abs import fit_max_abs
-from .numeric import Statistics, table_statistics
-from .reading import Columns, Table, categorical_mask, is_plain, naming, read_table
+from .numeric import Statistics
+from .reading import Columns, Table, as_columns, categorical_mask, is_plain, naming, read_table
 from .weights import counted_rows
 
 __all__ = ["TableEncoder"]
@@ -28,11 +28,14 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
     The encoding has first one column for each column of numbers, then a 0/1 column for each of those that
     had values missing in `fit`, then a 0/1 column for each level of each categorical column.
 
-    - *Numbers* (dates and durations are numbers too, of seconds) are encoded by one of three statistics:
+    - *Numbers* (dates and durations are numbers too, of seconds) are encoded by one of four statistics:
 
       - "robust": centred on the median, scaled by the distance of the quartiles so that normal data get unit
         variance, and clipped smoothly to within plus and minus 3, so that heavy tails are bounded. Where the
         quartiles coincide the factor is 2 / (max - min).
+      - "auto": the same, but a column of more than two values whose quartiles coincide, such as one of zeros and a few
+        large amounts, is encoded by the rank of its distinct values, from -1 to 1, less that of the median, clipped as
+        before. At most 1000 values are kept, with straight lines between them; what lies beyond has the rank of an end.
       - "standard": centred on the mean and scaled by the standard deviation; cut only at plus and minus 1e9.
       - "quantile_normal": mapped by the column's quantiles to a standard normal variable, as by scikit-learn's
         QuantileTransformer: each number to the normal quantile of the share of rows below it, within plus and minus
@@ -53,8 +56,8 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
         of objects other than numbers, bools among numbers, or dates, or of no value at all; in an array
         without column types, which a list of lists becomes, only those of strings or objects. None: none.
         Otherwise a mask, indices or names. A column of strings left out must hold numerals.
-    numbers : {"robust", "standard", "quantile_normal"}, default="robust"
-        How dense numbers are encoded; sparse tables take "robust" alone.
+    numbers : {"robust", "auto", "standard", "quantile_normal"}, default="robust"
+        How dense numbers are encoded; sparse tables take the first two alone.
     dtype : {numpy.float32, numpy.float64}, default=numpy.float32
         Type of the encoding.
 
@@ -68,8 +71,7 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
         The levels of each categorical column, a missing one (NaN) last.
     center_, scale_ : ndarray of float64 of shape (n_numeric_columns,)
         What is subtracted from the numbers, and what the difference is divided by; a constant column has
-        scale 1. With "quantile_normal" the median and the distance of the quartiles as for "robust": they describe
-        the columns, while their quantiles encode them.
+        scale 1. Where quantiles or ranks encode a column, what they are for "robust": they describe the column.
     n_features_out_ : int
         Number of columns of the encoding.
     n_features_in_ : int
@@ -178,7 +180,7 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = self.numbers == "robust"
+        tags.input_tags.sparse = self.numbers in ROBUST
         tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = []
         return tags
@@ -192,7 +194,7 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
         self.numeric_columns_ = np.flatnonzero(~categorical)
         self.categorical_columns_ = np.flatnonzero(categorical)
         if isinstance(table, Columns) or categorical.any():
-            return self._fit_columns(_as_columns(table), rows, weights, encode=encode)
+            return self._fit_columns(as_columns(table), rows, weights, encode=encode)
         self._fit_numbers(table, rows, weights)
         return self._encode(table) if encode else None
 
@@ -202,7 +204,7 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
                 f"numbers must be one of {', '.join(map(repr, STATISTICS))}. Got {self.numbers!r} instead."
                 f"{suggestion(self.numbers, STATISTICS)}"
             )
-        if sparse.issparse(table) and self.numbers != "robust":
+        if sparse.issparse(table) and self.numbers not in ROBUST:
             raise ValueError(
                 f"Sparse tables are scaled by their columns' largest absolute values, not by {self.numbers!r}, which "
                 "would make every zero another number. Pass a dense table, or take the default."
@@ -226,11 +228,8 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
         if sparse.issparse(table):
             largest, marked = fit_max_abs(table if rows is None else table[rows])
             statistics = [Statistics(0.0, 1 / one, mark) for one, mark in zip(largest, marked, strict=True)]
-        elif self.numbers == "robust":
-            statistics = table_statistics(table, rows, weights)
         else:
-            learn = STATISTICS[self.numbers]
-            statistics = [learn(column if rows is None else column[rows], weights) for column in table.T]
+            statistics = statistics_of(table, rows, weights, numbers=self.numbers)
         missing = [one.missing for one in statistics]
         self._untyped = [False] * len(missing)
         self._encoding = Encoding(
@@ -285,7 +284,7 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
             table = table.toarray()
         if not isinstance(table, Columns) and not len(self.categorical_columns_):
             return self._encoding.array(table)
-        table = _as_columns(table)
+        table = as_columns(table)
         out = self._encoding.empty(table.n_rows)
         for place, column in enumerate(self.numeric_columns_.tolist()):
             with naming(table.names[column]):
@@ -298,9 +297,3 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
         for column, levels in zip(self.categorical_columns_.tolist(), self._encoding.levels, strict=True):
             with naming(table.names[column]):
                 yield levels.positions(*table.columns[column].levels())
-
-
-def _as_columns(table: NDArray[Any] | Columns) -> Columns:
-    if isinstance(table, Columns):
-        return table
-    return Columns(range(table.shape[1]), [ArrayColumn(column) for column in table.T], len(table))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sknnopt._threads import single_thread
+from sknnopt.data.encoding import ROBUST
 from sknnopt.data.reading import is_plain
 from sknnopt.engine import train
 from sknnopt.estimators._data import Prepared, as_two_dimensional, check_held_out, encode
@@ -121,7 +122,7 @@ class NetworkEstimator(PresetsMixin, AutoRateMixin, JobsMixin):
         tags = super().__sklearn_tags__()
         encodes = self.preprocessing is not None
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = encodes
-        tags.input_tags.sparse = self.preprocessing in ("auto", "robust", None) and all(
+        tags.input_tags.sparse = self.preprocessing in (None, *ROBUST) and all(
             takes_sparse({**self._shallow(), **recipe}) for recipe in [{}, *self._plain_recipes()]
         )
         tags.non_deterministic = False

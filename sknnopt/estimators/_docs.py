@@ -123,10 +123,11 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         all or of none. `partial_fit`, and a warm start, train the one
         there is. Callbacks are called for every start.
     preprocessing : {"auto", "robust", "quantile_normal", "standard"} or None, default="auto"
-        "auto" encodes a raw table: numbers are robustly scaled, categories one-hot encoded, missing values filled in;
-        see :class:`~sknnopt.data.TableEncoder`. "robust" is the same; "quantile_normal" maps numbers by their ranks to
-        a normal variable and "standard" gives them mean 0 and variance 1, both for dense tables alone. None takes
-        finite numbers as they are.
+        "auto" encodes a raw table: numbers are robustly scaled, or replaced by their ranks where the quartiles of a
+        column coincide, categories one-hot encoded, missing values filled in; see
+        :class:`~sknnopt.data.TableEncoder`. "robust" is the same without ranks; "quantile_normal" maps numbers by
+        their ranks to a normal variable and "standard" gives them mean 0 and variance 1, both for dense tables alone.
+        None takes finite numbers as they are.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns are categories, as in :class:`~sklearn.ensemble.HistGradientBoostingClassifier`.
     {class_weight}device : str, torch.device or list of them, default="auto"

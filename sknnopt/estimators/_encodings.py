@@ -1,19 +1,24 @@
 """How fitted estimators encode their columns, and what a number that one has encoded is to another."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sknnopt.data.categorical import Levels
-from sknnopt.data.numeric import CLIP
+from sknnopt.data.encoding import ROBUST
 from sknnopt.data.quantiles import NormalScores, Quantiles, from_normal
+from sknnopt.data.ranks import Ranks
+from sknnopt.data.scaling import CLIP
 
 ROUNDING = 1e-6
-"""Share of a column's range within which a number that was decoded is taken for one of its quantiles."""
+"""Share of a column's range within which a number that was decoded is taken for one of its quantiles or values."""
 
-_BENDS = {"robust": "clip", "quantile_normal": "quantiles"}
+SHARE = 0.01
+"""Share of the distance of two values within which it is taken for one of them, where ranks tell more apart."""
+
+_BENDS = {**dict.fromkeys(ROBUST, "clip"), "quantile_normal": "quantiles"}
 
 Floats = NDArray[np.float64]
 Columns = Sequence[int] | NDArray[np.intp]
@@ -35,6 +40,8 @@ class Inputs(NamedTuple):
     bend : {"clip", "quantiles"} or None
         Smoothly to within plus and minus 3, or by the quantiles of the column, or not.
     quantiles : sequence of Quantiles or None of length n_numeric
+    ranks : dict of Ranks
+        By their place, those of columns of numbers whose ranks are encoded in place of the numbers.
     width : int
     """
 
@@ -46,6 +53,7 @@ class Inputs(NamedTuple):
     constant: Floats
     bend: str | None
     quantiles: Sequence[Quantiles | None]
+    ranks: Mapping[int, Ranks]
     width: int
 
     @classmethod
@@ -54,7 +62,7 @@ class Inputs(NamedTuple):
         encoder, n = estimator.preprocessor_, len(keys)
         if encoder is None:
             numbers = {key: place for place, key in enumerate(keys)}
-            return cls(numbers, {}, {}, np.zeros(n), np.ones(n), np.zeros(n), None, [None] * n, n)
+            return cls(numbers, {}, {}, np.zeros(n), np.ones(n), np.zeros(n), None, [None] * n, {}, n)
         encoding = encoder.encoding
         numeric = {keys[column]: place for place, column in enumerate(encoder.numeric_columns_.tolist())}
         marked = encoder.indicator_columns_.tolist()
@@ -64,7 +72,7 @@ class Inputs(NamedTuple):
             {keys[column]: len(numeric) + place for place, column in enumerate(marked)},
             dict(zip(categorical, zip(encoding.starts, encoding.levels, strict=True), strict=True)),
             encoding.center, encoding.factor, encoder.center_, _BENDS.get(encoding.numbers), encoding.quantiles,
-            encoding.width,
+            encoding.ranks, encoding.width,
         )  # fmt: skip
 
     def untied(self) -> Self:
@@ -105,8 +113,8 @@ def encoded_alike(one: Inputs, columns: Columns, other: Inputs, others: Columns)
     """Return which columns of numbers are encoded alike."""
     ratio, step = rescaling(one, columns, other, others)
     pairs = zip(columns, others, strict=True)
-    quantiles = np.array([one.quantiles[i] == other.quantiles[k] for i, k in pairs], dtype=bool)
-    same: NDArray[np.bool_] = (ratio == 1) & (step == 0) & quantiles & (one.bend == other.bend)
+    curves = [one.quantiles[i] == other.quantiles[k] and one.ranks.get(i) == other.ranks.get(k) for i, k in pairs]
+    same: NDArray[np.bool_] = (ratio == 1) & (step == 0) & np.array(curves, dtype=bool) & (one.bend == other.bend)
     return same
 
 
@@ -130,7 +138,10 @@ def _unbent(values: Floats, inputs: Inputs, columns: Columns) -> Floats:
     """Return scaled numbers of some columns, given their encoding."""
     if inputs.bend == "clip":
         bent = np.clip(values / CLIP, -1 + 1e-7, 1 - 1e-7)
-        return CLIP * bent / np.sqrt(1 - bent**2)
+        scaled: Floats = CLIP * bent / np.sqrt(1 - bent**2)
+        for place, ranks in _ranked(inputs, columns):
+            scaled[:, place] = ranks.numbers(_on_points(scaled[:, place], ranks.ranks, share=SHARE))
+        return scaled
     if inputs.bend == "quantiles":
         pairs = zip(values.T, (inputs.quantiles[column] for column in columns), strict=True)
         return np.column_stack([one if own is None else from_normal(one, own) for one, own in pairs])
@@ -141,17 +152,28 @@ def _bent(values: Floats, inputs: Inputs, columns: Columns) -> Floats:
     """Return the encoding of scaled numbers of some columns."""
     values = np.clip(np.nan_to_num(values), -1e100, 1e100)
     if inputs.bend == "clip":
+        for place, ranks in _ranked(inputs, columns):
+            values[:, place] = ranks.of(_on_points(values[:, place], ranks.values, share=SHARE))
         return values / np.sqrt(1 + (values / CLIP) ** 2)
     if inputs.bend == "quantiles":
         own = [one for column in columns if (one := inputs.quantiles[column]) is not None]
-        values = np.column_stack([_on_quantiles(one, each.values) for one, each in zip(values.T, own, strict=True)])
+        values = np.column_stack([_on_points(one, each.values) for one, each in zip(values.T, own, strict=True)])
         NormalScores(own).write(values, values)
     return values
 
 
-def _on_quantiles(values: Floats, quantiles: Floats) -> Floats:
-    """Return values, those that rounding has moved off a quantile, which rows may share, moved back on it."""
-    above = np.clip(quantiles.searchsorted(values), 1, max(1, len(quantiles) - 1))
-    pair = quantiles[above - 1], quantiles[np.minimum(above, len(quantiles) - 1)]
+def _ranked(inputs: Inputs, columns: Columns) -> list[tuple[int, Ranks]]:
+    """Return the ranks of those of some columns that have such, by their place among these."""
+    return [(place, inputs.ranks[column]) for place, column in enumerate(columns) if column in inputs.ranks]
+
+
+def _on_points(values: Floats, points: Floats, *, share: float = 1.0) -> Floats:
+    """Return values, those that rounding has moved off a point, which rows may share, moved back on it.
+
+    A value is moved by at most `share` of the distance of its neighbours.
+    """
+    above = np.clip(points.searchsorted(values), 1, max(1, len(points) - 1))
+    pair = points[above - 1], points[np.minimum(above, len(points) - 1)]
     nearest = np.where(values - pair[0] < pair[1] - values, *pair)
-    return np.where(np.abs(values - nearest) <= ROUNDING * (quantiles[-1] - quantiles[0]), nearest, values)
+    reach = np.minimum(ROUNDING * (points[-1] - points[0]), share * (pair[1] - pair[0]))
+    return np.where(np.abs(values - nearest) <= reach, nearest, values)

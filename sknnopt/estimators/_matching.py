@@ -28,8 +28,8 @@ def input_map(before: Inputs, now: Inputs, lines: Lines) -> tuple[sparse.csr_arr
     """Return what makes the old encoding of the new one: old = new @ map.T + shift, as near as may be.
 
     A first layer of weights W and bias b becomes W @ map and b + W @ shift. Encoded columns that were unknown have
-    zeros in the map. Numbers that are encoded otherwise, where the smooth clip or quantiles make that a curve, are as
-    near as their lines; everything else is exact.
+    zeros in the map. Numbers that are encoded otherwise, where the smooth clip, quantiles or ranks make that a curve,
+    are as near as their lines; everything else is exact.
 
     Parameters
     ----------

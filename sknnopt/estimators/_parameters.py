@@ -74,7 +74,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_members": [_count],
     "recipes": [list, tuple, None],
     "n_restarts": [_count],
-    "preprocessing": [StrOptions({"auto", *STATISTICS}), None],
+    "preprocessing": [StrOptions(set(STATISTICS)), None],
     "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     "device": [str, torch.device, list, tuple],
     "precision": [StrOptions({"float32", "float64", "bf16"})],

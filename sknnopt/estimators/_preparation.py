@@ -109,9 +109,8 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
     def _new_encoder(self) -> TableEncoder | None:
         if self.preprocessing is None:
             return None
-        numbers = "robust" if self.preprocessing == "auto" else self.preprocessing
         dtype = PRECISIONS[self.precision].array
-        return TableEncoder(categorical_features=self.categorical_features, numbers=numbers, dtype=dtype)
+        return TableEncoder(categorical_features=self.categorical_features, numbers=self.preprocessing, dtype=dtype)
 
     def _given_rows(self, X: Any, y: Any, sample_weight: Any) -> HeldOut:
         """Return the encoded ``X_val`` and ``y_val``."""
