@@ -170,9 +170,9 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     validation_scores_ : list of float or None
         Score of the withheld rows after each epoch, by which the best is chosen: under ``scoring="loss"`` minus the
         loss{as_calibrated}, of several members an estimate for their average.
-    learning_rate_ : float, or ndarray of shape (n_recipes + 1,) with recipes
+    learning_rate_ : float, or ndarray of shape (n_kinds,) with recipes or several range tests
         The base learning rate trained with.
-    learning_rate_test_ : dict or None, or a list of them with recipes
+    learning_rate_test_ : dict or None, or a list of them as with `learning_rate_`
         With ``learning_rate="auto"``: the arrays "learning_rate" of rates tried and "loss" of what they came to on
         rows not trained on (infinite where training diverged), and how they were tried, "epochs" on "n_samples" rows.
     restart_scores_ : ndarray of shape (n_restarts,) or (n_members, n_restarts)
@@ -217,7 +217,7 @@ _CLASSIFIER = {
         together, by which each one's scores are divided, and their average another. Where none are withheld nothing
         is divided; see ``docs/estimators.md``.
     """,
-    "temperature": """temperature_ : float, or ndarray of shape (n_recipes + 1,) with recipes
+    "temperature": """temperature_ : float, or ndarray of shape (n_kinds,)
         What the scores of each network are divided by, in `module_` too; 1 without calibration. Losses in `history_`
         are without. What the average of several is divided by is ``module_.temperature``.
     """,

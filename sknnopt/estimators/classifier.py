@@ -242,7 +242,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
     ) -> None:  # fmt: skip
         super()._settle(jobs, modules, recipe_of, again=again, going_on=going_on)
         found = self._settings.temperatures
-        self.temperature_ = np.array(found) if self.recipes else found[0]
+        self.temperature_ = np.array(found) if len(found) > 1 else found[0]
 
     def _calibrates(self) -> bool:
         return self.calibration is not None and self.loss_.link in JUDGED
