@@ -47,9 +47,8 @@ def networks(X: Any, y: np.ndarray, X_test: Any) -> tuple[np.ndarray, float]:
 def boosting(X: Any, y: np.ndarray, X_test: Any) -> tuple[np.ndarray, float]:
     start = time.process_time()
     model = hgb(Setting(X, True))
-    models = [
-        clone(model).set_params(**{f"{_last(model)}quantile": q, f"{_last(model)}loss": "quantile"}) for q in LEVELS
-    ]
+    own = _prefix(model)
+    models = [clone(model).set_params(**{f"{own}quantile": q, f"{own}loss": "quantile"}) for q in LEVELS]
     return np.column_stack([one.fit(X, y).predict(X_test) for one in models]), time.process_time() - start
 
 
