@@ -36,6 +36,8 @@ AUTO_REGRESSOR: Mixture = {
 }
 """What "auto" is for a regressor."""
 
+_OFF: Params = {"numeric_embedding": None, "categorical_embedding": None, "label_smoothing": 0.0}
+
 
 class Kind(NamedTuple):
     """Members of an ensemble that have the same parameters.
@@ -79,19 +81,17 @@ def kinds_of(params: Params, recipe: int, mixture: Mixture, *, mixes: bool, embe
     5 0.2
     4 0.3
     """
-    ours = isinstance(params["network"], str)
-    open_ = [name for name in mixture if isinstance(params.get(name), str) and params[name] == "auto"]
-    embeds = embeds and ours
-    works = {"label_smoothing": smooths, "numeric_embedding": embeds, "categorical_embedding": embeds}
-    members = int(params["n_members"])
+    ours, members = isinstance(params["network"], str), int(params["n_members"])
+    undecided = [name for name in mixture if isinstance(params.get(name), str) and params[name] == "auto"]
+    works = {
+        "label_smoothing": smooths,
+        **dict.fromkeys(("numeric_embedding", "categorical_embedding"), embeds and ours),
+    }
     most = len(mixture["numeric_embedding"]) if mixes and ours else 1
     found: list[Params] = []
     for k in range(max(1, min(most, members // MEMBERS_OF_A_KIND))):
-        own = {name: mixture[name][k] if works.get(name, True) else _OFF[name] for name in open_}
+        own = {name: mixture[name][k] if works.get(name, True) else _OFF[name] for name in undecided}
         if own not in found:
             found.append(own)
     sizes = [members // len(found) + (k < members % len(found)) for k in range(len(found))]
     return [Kind({**params, **own}, recipe, size) for own, size in zip(found, sizes, strict=True)]
-
-
-_OFF: Params = {"numeric_embedding": None, "categorical_embedding": None, "label_smoothing": 0.0}
