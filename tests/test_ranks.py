@@ -408,3 +408,25 @@ class TestTransfer:
         same = NNRegressor(**STILL, **settings, preprocessing=pair[1], initial_weights=source).fit(FRAME, Y)
         ends = pd.DataFrame({"amount": [0.0, 4.0, 9.0, 36.0]})
         assert_allclose(same.predict(ends), source.predict(ends), atol=1e-6)
+
+    def test_edges_between_values_stay_between_them(self):
+        """Half-way between values that are next to each other beside the range."""
+        amounts = np.repeat([*range(12), 1e9], [2000, *[30] * 12])
+        y, frame = np.sin(amounts), pd.DataFrame({"a": amounts})
+        settings = {"numeric_embedding": PiecewiseLinear(n_bins=12, bins="target")}
+        source = NNRegressor(**QUICK, **settings).fit(frame, y)
+        some = amounts != 11
+        same = NNRegressor(**STILL, **settings, initial_weights=source).fit(frame[some], y[some])
+        few = frame[amounts < 11]
+        assert source.preprocessor_.encoding.ranks[0] != same.preprocessor_.encoding.ranks[0]
+        assert_allclose(same.predict(few), source.predict(few), atol=0.02)
+
+    def test_values_that_many_rows_share_are_met_in_float32(self):
+        """Below a wide gap a rank that is rounded would be a number far above the value."""
+        amounts = np.repeat([*range(292), 1e6, 2e6], [4000, *[1] * 290, 600, 50, 50])
+        y, frame = np.sin(amounts), pd.DataFrame({"a": amounts})
+        settings = {"numeric_embedding": PiecewiseLinear(n_bins=60), "precision": "float32"}
+        source = NNRegressor(**{**QUICK, **settings}).fit(frame, y)
+        same = NNRegressor(**{**STILL, **settings}, preprocessing="quantile_normal", initial_weights=source)
+        shared = pd.DataFrame({"a": [0.0, 291.0]})
+        assert_allclose(same.fit(frame, y).predict(shared), source.predict(shared), atol=1e-3)

@@ -11,7 +11,7 @@ from .categorical import Levels
 from .max_abs import scale_sparse
 from .numeric import Statistics, robust_statistics, table_statistics
 from .quantiles import NormalScores, Quantiles, quantile_statistics
-from .ranks import Ranks, rank_statistics, with_ranks
+from .ranks import Ranks, rank_statistics, with_ranks, write_ranks
 from .scaling import scale
 from .standard import standard_statistics
 
@@ -132,8 +132,8 @@ class Encoding:
             part = out[start : start + step]
             given, to = values[start : start + step], part[:, :width]
             missing = self._write(given, self.center, self.factor, scores, to)
-            for place, ranks in self.ranks.items():
-                ranks.write(given[:, place], to[:, place])
+            if self.ranks:
+                write_ranks(self.ranks, given, to)
             if len(self.marked):
                 part[:, width:] = 0 if missing is None else missing[:, self.marked]
         return out
@@ -172,7 +172,7 @@ class Encoding:
             rows = slice(start, start + step)
             missing = self._write(values[rows, None], center, factor, scores, out[rows, column])
             if place in self.ranks:
-                self.ranks[place].write(values[rows], out[rows, place])
+                write_ranks({0: self.ranks[place]}, values[rows, None], out[rows, column])
             out[rows, mark] = 0 if missing is None else missing
 
     def write_levels(self, positions: Iterable[NDArray[np.int8]], out: NDArray[Any]) -> None:

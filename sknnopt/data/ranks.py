@@ -1,6 +1,7 @@
 """Numbers encoded by the ranks of their distinct values, where the quartiles of a column coincide."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from .numeric import LARGEST, Statistics, present_values, robust_statistics
 from .quantiles import N_QUANTILES
 from .scaling import smooth_clip
 
-__all__ = ["Ranks", "rank_statistics", "with_ranks"]
+__all__ = ["Ranks", "rank_statistics", "with_ranks", "write_ranks"]
 
 Floats = NDArray[np.float64]
 
@@ -30,10 +31,9 @@ class Ranks:
     Examples
     --------
     >>> import numpy as np
-    >>> column, out = Ranks(np.array([0.0, 5.0, 900.0]), np.array([0.0, 1.0, 2.0])), np.empty(5)
-    >>> column.write(np.array([0.0, 2.5, 900.0, 1e6, np.nan]), out)
-    >>> out.round(2)
-    array([0.  , 0.49, 1.66, 1.66, 0.  ])
+    >>> column = Ranks(np.array([0.0, 5.0, 900.0]), np.array([0.0, 1.0, 2.0]))
+    >>> column.of(np.array([0.0, 2.5, 900.0, 1e6]))
+    array([0. , 0.5, 2. , 2. ])
     """
 
     values: Floats
@@ -56,12 +56,33 @@ class Ranks:
         """Return the numbers of such ranks; those at the ends stand for all beyond."""
         return np.interp(ranks, self.ranks, self.values)
 
-    def write(self, numbers: NDArray[Any], out: NDArray[Any]) -> None:
-        """Write the ranks of finite numbers, smoothly clipped, into `out`, 0 where one is missing."""
-        ranks = self.of(numbers).astype(out.dtype)
-        ranks[np.isnan(ranks)] = 0
-        smooth_clip(ranks)
-        out[...] = ranks
+
+def write_ranks(columns: Mapping[int, Ranks], values: NDArray[Any], out: NDArray[Any]) -> None:
+    """Write the ranks of some columns, smoothly clipped, 0 where a value is missing.
+
+    Parameters
+    ----------
+    columns : dict of Ranks
+        By their place in the table.
+    values : ndarray of shape (n_rows, n_columns)
+        Finite, or missing.
+    out : ndarray of shape (n_rows, n_columns)
+        Written where `columns` has a place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> column, out = Ranks(np.array([0.0, 5.0, 900.0]), np.array([0.0, 1.0, 2.0])), np.empty((5, 1))
+    >>> write_ranks({0: column}, np.array([[0.0], [2.5], [900.0], [1e6], [np.nan]]), out)
+    >>> out.ravel().round(2)
+    array([0.  , 0.49, 1.66, 1.66, 0.  ])
+    """
+    work = np.empty((len(columns), len(values)), out.dtype)
+    for own, (place, ranks) in zip(work, columns.items(), strict=True):
+        own[:] = ranks.of(values[:, place])
+    work[np.isnan(work)] = 0
+    smooth_clip(work)
+    out[:, list(columns)] = work.T
 
 
 def rank_statistics(values: NDArray[Any], weights: Floats | None = None) -> Statistics:
