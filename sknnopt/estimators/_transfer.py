@@ -153,7 +153,7 @@ def _embedding_in(module: nn.Module) -> InputEmbedding | None:
 
 def _check_same_embedding(source: Any, estimator: Any) -> None:
     """Refuse a fitted network whose columns are embedded otherwise."""
-    here = embedding_of(estimator.get_params(deep=False))
+    here = embedding_of(estimator._kinds()[0].params)
     there = {name: source._fitted_shape.get(name) or None for name in here}
     wrong = [f"{name}={there[name]!r}" for name, value in here.items() if there[name] != (value or None)]
     if wrong:
