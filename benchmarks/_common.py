@@ -5,6 +5,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import sklearn
@@ -16,6 +17,16 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 N_FEATURES = 54
 N_CLASSES = 7
+PLAIN: dict[str, Any] = {
+    "activation": "silu",
+    "numeric_embedding": None,
+    "categorical_embedding": None,
+    "dropout": 0.2,
+    "schedule": "cosine",
+    "weight_averaging": None,
+    "n_members": 1,
+}
+"""One network of the columns as they are: what is measured stays the same, whatever the defaults are."""
 
 
 def one_thread() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from _common import classification_table, interleaved, machine, median_ratio, one_thread, seconds
+from _common import PLAIN, classification_table, interleaved, machine, median_ratio, one_thread, seconds
 from _table import print_table
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -30,7 +30,15 @@ def fitted(X: np.ndarray, y: np.ndarray, ours: bool) -> dict[str, Any]:
     if ours:
         from sknnopt import NNClassifier
 
-        estimators["sknnopt"] = NNClassifier(hidden_layer_sizes=(100,), max_epochs=EPOCHS, random_state=0)
+        estimators["sknnopt"] = NNClassifier(
+            **PLAIN,
+            hidden_layer_sizes=(100,),
+            learning_rate=1e-3,
+            weight_decay=0.01,
+            max_epochs=EPOCHS,
+            early_stopping=False,
+            random_state=0,
+        )
     for estimator in estimators.values():
         seconds(lambda estimator=estimator: estimator.fit(X, y))
     return estimators

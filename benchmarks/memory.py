@@ -42,9 +42,21 @@ def estimator(name: str) -> Any:
             from sklearn.neural_network import MLPClassifier
 
             return MLPClassifier((100,), batch_size=200, max_iter=1, random_state=0)
+        from _common import PLAIN
+
         from sknnopt import NNClassifier
 
-        return NNClassifier(hidden_layer_sizes=(100,), batch_size=200, max_epochs=1, random_state=0)
+        return NNClassifier(
+            **PLAIN,
+            hidden_layer_sizes=(100,),
+            learning_rate=1e-3,
+            weight_decay=0.01,
+            batch_size=200,
+            max_epochs=1,
+            early_stopping="auto",
+            validation_fraction=0.1,
+            random_state=0,
+        )
 
     X = np.random.default_rng(0).standard_normal((500, N_FEATURES), dtype=np.float32)
     y = np.arange(500) % N_CLASSES

@@ -10,6 +10,7 @@ import argparse
 import warnings
 from typing import Any
 
+from _common import PLAIN
 from _table import print_table
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
@@ -24,7 +25,7 @@ FULL_BATCH: dict[str, dict[str, Any]] = {
     "asgd": {"batch_size": 10**6, "max_epochs": 600},
     "lbfgs": {"batch_size": 10**6, "max_epochs": 60, "dropout": 0.0, "schedule": "constant"},
 }
-SETTINGS: dict[str, Any] = {"max_epochs": 40, "random_state": 0}
+SETTINGS: dict[str, Any] = {**PLAIN, "max_epochs": 40, "early_stopping": False, "random_state": 0}
 
 
 def search(name: str) -> GridSearchCV:

@@ -73,6 +73,8 @@ def our_network(case: Case) -> NNClassifier:
     return NNClassifier(
         hidden_layer_sizes=case.hidden,
         activation="relu",
+        numeric_embedding=None,
+        categorical_embedding=None,
         dropout=0.0,
         optimizer="adam",
         weight_decay=0.0,
@@ -80,8 +82,10 @@ def our_network(case: Case) -> NNClassifier:
         batch_size=case.batch_size,
         max_epochs=case.epochs,
         gradient_clipping=None,
+        weight_averaging=None,
         label_smoothing=0.0,
         early_stopping=False,
+        n_members=1,
         preprocessing=None,
         random_state=0,
     )

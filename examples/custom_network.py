@@ -32,7 +32,7 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X / 16, y, stratify=y, random_state=0)
 
 network = NNClassifier(
-    network=ConvNet, preprocessing=None, batch_size=64, schedule="cosine", max_epochs=10, random_state=0
+    network=ConvNet, preprocessing=None, batch_size=64, schedule="cosine", max_epochs=10, n_members=1, random_state=0
 )
 network.fit(X_train, y_train)
 print(f"test accuracy {network.score(X_test, y_test):.3f} with {network.n_parameters_} parameters")

@@ -13,13 +13,13 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_sta
 network = NNClassifier(random_state=0).fit(X_train, y_train)
 print(f"as it comes:    test accuracy {network.score(X_test, y_test):.3f} after {network.n_iter_} epochs")
 
-stopped = NNClassifier(early_stopping=True, scoring="roc_auc", random_state=0).fit(X_train, y_train)
+stopped = NNClassifier(n_members=1, early_stopping=True, scoring="roc_auc", random_state=0).fit(X_train, y_train)
 print(
-    f"early stopping: test accuracy {stopped.score(X_test, y_test):.3f}, "
+    f"one, stopped:   test accuracy {stopped.score(X_test, y_test):.3f}, "
     f"best epoch {stopped.best_epoch_} of {stopped.n_iter_}, {stopped.n_validation_samples_} rows withheld"
 )
 
-pipeline = make_pipeline(SelectKBest(k=20), NNClassifier(max_epochs=30, random_state=0))
+pipeline = make_pipeline(SelectKBest(k=20), NNClassifier(n_members=1, max_epochs=30, random_state=0))
 grid = {
     "nnclassifier__optimizer": ["sgd", "adam", "adamw"],
     "nnclassifier__learning_rate": [0.003, 0.01],

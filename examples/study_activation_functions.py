@@ -39,7 +39,11 @@ activations = [
 
 
 def at_its_best_rate(hidden_layer_sizes, rates):
-    network = NNClassifier(hidden_layer_sizes=hidden_layer_sizes, dropout=0.0, max_epochs=12, random_state=0)
+    network = NNClassifier(
+        hidden_layer_sizes=hidden_layer_sizes, dropout=0.0, max_epochs=12, activation="silu",
+        numeric_embedding=None, schedule="cosine", weight_averaging=None, n_members=1, learning_rate=1e-3,
+        weight_decay=0.01, random_state=0,
+    )  # fmt: skip
     choice = StratifiedShuffleSplit(1, test_size=0.25, random_state=0)
     return GridSearchCV(network, {"learning_rate": rates}, cv=choice)
 

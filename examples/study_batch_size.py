@@ -23,7 +23,11 @@ from sknnopt.model_selection import GridSearchCV
 X, y = load_digits(return_X_y=True)
 folds = StratifiedKFold(10, shuffle=True, random_state=0)
 EPOCHS, RATE, ROWS = 10, 0.003, 1617
-network = NNClassifier(hidden_layer_sizes=(32,), dropout=0.0, learning_rate=RATE, max_epochs=EPOCHS, random_state=0)
+network = NNClassifier(
+    hidden_layer_sizes=(32,), dropout=0.0, learning_rate=RATE, max_epochs=EPOCHS, activation="silu",
+    numeric_embedding=None, schedule="cosine", weight_averaging=None, n_members=1, weight_decay=0.01,
+    random_state=0,
+)  # fmt: skip
 sizes = [32, 8, 16, 64, 128, 256, 512, ROWS]
 
 # %%

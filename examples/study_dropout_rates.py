@@ -32,8 +32,10 @@ choice = StratifiedShuffleSplit(1, test_size=0.25, random_state=0)
 found = {}
 for width in (16, 96):
     network = NNClassifier(
-        hidden_layer_sizes=(width, width), batch_size=64, max_epochs=50, label_smoothing=0.0, random_state=0
-    )
+        hidden_layer_sizes=(width, width), batch_size=64, max_epochs=50, label_smoothing=0.0, activation="silu",
+        numeric_embedding=None, dropout=0.2, schedule="cosine", weight_averaging=None, n_members=1,
+        learning_rate=1e-3, weight_decay=0.01, random_state=0,
+    )  # fmt: skip
     search = GridSearchCV(network, learning_rates, cv=choice)
     found[f"digits, {width} + {width} units"] = compare(search, digits, label, {"estimator__dropout": rates}, cv=folds)
 
@@ -42,7 +44,10 @@ for width in (16, 96):
 # ----------------------------------------
 
 patients, progression = load_diabetes(return_X_y=True)
-network = NNRegressor(hidden_layer_sizes=(64, 64), batch_size=64, max_epochs=50, random_state=0)
+network = NNRegressor(
+    hidden_layer_sizes=(64, 64), batch_size=64, max_epochs=50, numeric_embedding=None, dropout=0.1,
+    schedule="cosine", weight_averaging=None, n_members=1, learning_rate=1e-3, weight_decay=0.01, random_state=0,
+)  # fmt: skip
 search = GridSearchCV(network, learning_rates, cv=ShuffleSplit(1, test_size=0.25, random_state=0))
 found["diabetes, 64 + 64 units"] = compare(
     search, patients, progression, {"estimator__dropout": rates}, cv=KFold(10, shuffle=True, random_state=0)

@@ -28,7 +28,8 @@ X, y = load_digits(return_X_y=True)
 PASSES = 8
 network = NNClassifier(
     hidden_layer_sizes=(32,), activation="tanh", schedule="constant", gradient_clipping=None, dropout=0.0,
-    label_smoothing=0.0, max_epochs=PASSES, random_state=0,
+    label_smoothing=0.0, max_epochs=PASSES, numeric_embedding=None, weight_averaging=None, n_members=1,
+    random_state=0,
 )  # fmt: skip
 choice = StratifiedShuffleSplit(1, test_size=0.25, random_state=0)
 search = GridSearchCV(network, {"learning_rate": [0.1, 0.3, 1.0, 3.0]}, cv=choice, scoring="neg_log_loss")

@@ -58,7 +58,11 @@ figures = {name: [] for name in ("grid", "random", "halving")}
 curves = {name: [] for name in figures}
 for seed in range(RUNS):
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed)
-    network = NNClassifier(hidden_layer_sizes=(32,), batch_size=64, max_epochs=EPOCHS, random_state=seed)
+    network = NNClassifier(
+        hidden_layer_sizes=(32,), batch_size=64, max_epochs=EPOCHS, activation="silu", numeric_embedding=None,
+        dropout=0.2, schedule="cosine", weight_averaging=None, n_members=1, learning_rate=1e-3, weight_decay=0.01,
+        random_state=seed,
+    )  # fmt: skip
     for name, search in searches(network, seed).items():
         start = time.perf_counter()
         search.fit(X_train, y_train)

@@ -32,7 +32,8 @@ folds = StratifiedKFold(10, shuffle=True, random_state=0)
 
 network = NNClassifier(
     hidden_layer_sizes=(32,), optimizer="sgd", learning_rate=0.1, batch_size=32, max_epochs=60, dropout=0.0,
-    label_smoothing=0.0, random_state=0,
+    label_smoothing=0.0, activation="silu", numeric_embedding=None, schedule="cosine", weight_averaging=None,
+    n_members=1, random_state=0,
 )  # fmt: skip
 kinds = {
     "L2": [L2(strength) for strength in (0.003, 0.01, 0.03, 0.1)],

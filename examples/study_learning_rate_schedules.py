@@ -22,7 +22,10 @@ from sknnopt.schedules import Plateau
 
 X, y = load_digits(return_X_y=True)
 folds = StratifiedKFold(10, shuffle=True, random_state=0)
-network = NNClassifier(hidden_layer_sizes=(32,), dropout=0.0, batch_size=32, max_epochs=12, random_state=0)
+network = NNClassifier(
+    hidden_layer_sizes=(32,), dropout=0.0, batch_size=32, max_epochs=12, activation="silu", numeric_embedding=None,
+    schedule="cosine", weight_averaging=None, n_members=1, learning_rate=1e-3, weight_decay=0.01, random_state=0,
+)  # fmt: skip
 
 names = [
     "constant", "step", "multistep", "exponential", "linear", "polynomial", "cosine", "cosine_restarts", "one_cycle",

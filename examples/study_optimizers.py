@@ -24,7 +24,10 @@ from sknnopt.inspection import ComparisonDisplay
 
 X, y = load_digits(return_X_y=True)
 X_tune, X_rest, y_tune, y_rest = train_test_split(X, y, train_size=0.5, stratify=y, random_state=0)
-network = NNClassifier(hidden_layer_sizes=(64,), dropout=0.0, batch_size=64, max_epochs=24, random_state=0)
+network = NNClassifier(
+    hidden_layer_sizes=(64,), dropout=0.0, batch_size=64, max_epochs=24, activation="silu", numeric_embedding=None,
+    schedule="cosine", weight_averaging=None, n_members=1, random_state=0,
+)  # fmt: skip
 
 # %%
 # Rprop, ASGD and L-BFGS are run on the full batch and at a constant rate. A step of theirs costs as much as an epoch

@@ -23,7 +23,10 @@ from sklearn.model_selection import RandomizedSearchCV
 from sknnopt import NNClassifier, lockstep
 
 X, y = load_digits(return_X_y=True)
-network = NNClassifier(hidden_layer_sizes=(32,), batch_size=32, max_epochs=10, random_state=0)
+network = NNClassifier(
+    hidden_layer_sizes=(32,), batch_size=32, max_epochs=10, activation="silu", numeric_embedding=None, dropout=0.2,
+    schedule="cosine", weight_averaging=None, n_members=1, learning_rate=1e-3, weight_decay=0.01, random_state=0,
+)  # fmt: skip
 space = {"learning_rate": loguniform(1e-4, 1e-1), "dropout": uniform(0, 0.5)}
 n_cores = os.cpu_count()
 

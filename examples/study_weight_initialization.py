@@ -27,7 +27,8 @@ from sknnopt import NNClassifier, compare, initializers
 X, y = load_digits(return_X_y=True)
 network = NNClassifier(
     hidden_layer_sizes=(64, 64), activation="relu", dropout=0.0, label_smoothing=0.0, optimizer="momentum",
-    learning_rate=0.05, max_epochs=12, random_state=0,
+    learning_rate=0.05, max_epochs=12, numeric_embedding=None, schedule="cosine", weight_averaging=None,
+    n_members=1, random_state=0,
 )  # fmt: skip
 
 

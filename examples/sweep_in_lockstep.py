@@ -11,7 +11,10 @@ from sklearn.preprocessing import StandardScaler
 from sknnopt import NNClassifier, lockstep
 
 X, y = load_digits(return_X_y=True)
-network = NNClassifier(hidden_layer_sizes=(32,), batch_size=32, max_epochs=10, random_state=0)
+network = NNClassifier(
+    hidden_layer_sizes=(32,), batch_size=32, max_epochs=10, activation="silu", numeric_embedding=None, dropout=0.2,
+    schedule="cosine", weight_averaging=None, n_members=1, learning_rate=1e-3, weight_decay=0.01, random_state=0,
+)  # fmt: skip
 pipeline = make_pipeline(StandardScaler(), network)
 grid = {"nnclassifier__learning_rate": np.logspace(-4, -2, 8), "nnclassifier__dropout": [0.1, 0.3]}
 search = GridSearchCV(pipeline, grid, cv=5, n_jobs=1)

@@ -30,7 +30,8 @@ from sknnopt.inspection import ComparisonDisplay
 X, y = load_digits(return_X_y=True)
 network = NNClassifier(
     hidden_layer_sizes=(64,) * 6, activation="relu", dropout=0.0, label_smoothing=0.0, optimizer="momentum",
-    learning_rate=0.1, gradient_clipping=None, batch_size=len(X), max_epochs=40, random_state=0,
+    learning_rate=0.1, gradient_clipping=None, batch_size=len(X), max_epochs=40, numeric_embedding=None,
+    schedule="cosine", weight_averaging=None, n_members=1, random_state=0,
 )  # fmt: skip
 fast = clone(network).set_params(learning_rate=1.0)
 heavy = clone(network).set_params(initializer=Normal(std=0.5))

@@ -28,8 +28,9 @@ from sknnopt.inspection import ComparisonDisplay
 
 X, y = load_digits(return_X_y=True)
 network = NNClassifier(
-    hidden_layer_sizes=(64,) * 8, activation="sigmoid", initializer="xavier_uniform", dropout=0.0, label_smoothing=0.0,
-    optimizer="momentum", learning_rate=0.1, max_epochs=20, random_state=0,
+    hidden_layer_sizes=(64,) * 8, activation="sigmoid", initializer="xavier_uniform", dropout=0.0,
+    label_smoothing=0.0, optimizer="momentum", learning_rate=0.1, max_epochs=20, numeric_embedding=None,
+    schedule="cosine", weight_averaging=None, n_members=1, random_state=0,
 )  # fmt: skip
 
 # %%

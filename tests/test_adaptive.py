@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.model_selection import GridSearchCV, KFold
 from skorch.callbacks import Callback
+from support import basic
 from torch import Tensor, nn
 
 from sknnopt import NNClassifier, NNRegressor, lockstep, optimizers
@@ -76,14 +77,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
 class TestLearningRate:
     @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
     def test_training_is_that_with_the_number_given(self, settings: dict[str, Any]) -> None:
-        chosen = NNClassifier(**AUTO, **settings).fit(*CANCER)
-        given = NNClassifier(**QUICK, **settings, learning_rate=chosen.learning_rate_).fit(*CANCER)
+        chosen = basic(NNClassifier, **AUTO, **settings).fit(*CANCER)
+        given = basic(NNClassifier, **QUICK, **settings, learning_rate=chosen.learning_rate_).fit(*CANCER)
         assert_same_training(chosen, given)
         assert given.learning_rate_ == chosen.learning_rate_
 
     @pytest.mark.parametrize(("make", "data"), TASKS)
     def test_attributes(self, make: Any, data: Any) -> None:
-        network = make(**AUTO).fit(*data)
+        network = basic(make, **AUTO).fit(*data)
         test = network.learning_rate_test_
         assert_array_equal(test["learning_rate"], 1e-3 * FACTORS)
         assert test["loss"].shape == FACTORS.shape
@@ -101,30 +102,32 @@ class TestLearningRate:
         grid = {"dropout": [0.0, 0.2], "learning_rate": ["auto", 0.01], "batch_size": ["auto", 50]}
         if network is Small:
             grid, data = {"weight_decay": [0.0, 0.1]}, (data[0][:100], data[1][:100])
-        search = GridSearchCV(make(**AUTO, network=network), grid, cv=KFold(2), error_score="raise")
+        search = GridSearchCV(basic(make, **AUTO, network=network), grid, cv=KFold(2), error_score="raise")
         alone = clone(search).fit(*data)
         with lockstep(n_jobs=2):
             together = clone(search).fit(*data)
         assert_array_equal(alone.cv_results_["mean_test_score"], together.cv_results_["mean_test_score"])
         search = search.set_params(param_grid={"dropout": [0.2]})
         assert_same_test(
-            clone(search).fit(*data).best_estimator_, make(**AUTO, network=network, dropout=0.2).fit(*data)
+            clone(search).fit(*data).best_estimator_, basic(make, **AUTO, network=network, dropout=0.2).fit(*data)
         )
 
     def test_does_not_see_rows_withheld(self) -> None:
         X, y = DIABETES
         settings = {**AUTO, "early_stopping": True}
-        before = NNRegressor(**settings).fit(X, y)
+        before = basic(NNRegressor, **settings).fit(X, y)
         train, withheld = split_rows(len(y), None, 0.1, before._seed)
         for rows, seen in ((withheld, False), (train, True)):
             changed = y.copy()
             changed[rows[0]] += 100
-            after = NNRegressor(**settings).fit(X, changed)
+            after = basic(NNRegressor, **settings).fit(X, changed)
             assert (after.learning_rate_test_["loss"] != before.learning_rate_test_["loss"]).any() == seen
 
     def test_does_not_see_validation_rows_given(self) -> None:
         X, y = DIABETES
-        fits = [NNRegressor(**AUTO).fit(X[40:], y[40:], X_val=X[:40], y_val=y[:40] + shift) for shift in (0, 500)]
+        fits = [
+            basic(NNRegressor, **AUTO).fit(X[40:], y[40:], X_val=X[:40], y_val=y[:40] + shift) for shift in (0, 500)
+        ]
         assert_same_test(*fits)
         assert fits[0].best_loss_ != fits[1].best_loss_
 
@@ -132,7 +135,10 @@ class TestLearningRate:
         X, y = DIABETES
         weight = np.where(np.arange(len(y)) % 3 == 0, 0.0, 2.0)
         kept = weight > 0
-        fits = [NNRegressor(**AUTO).fit(X, y, weight), NNRegressor(**AUTO).fit(X[kept], y[kept], weight[kept])]
+        fits = [
+            basic(NNRegressor, **AUTO).fit(X, y, weight),
+            basic(NNRegressor, **AUTO).fit(X[kept], y[kept], weight[kept]),
+        ]
         assert_same_test(*fits)
         assert_same_training(*fits)
 
@@ -140,18 +146,18 @@ class TestLearningRate:
     def test_trains_better_than_at_the_lowest_rate(self, name: str) -> None:
         epochs = 40 if name == "prodigy" else 8  # it must first find how far it has to go
         settings = {**QUICK, "optimizer": name, "max_epochs": epochs, "dropout": 0.0}
-        auto = NNRegressor(**settings, learning_rate="auto").fit(*DIABETES)
+        auto = basic(NNRegressor, **settings, learning_rate="auto").fit(*DIABETES)
         rates = auto.learning_rate_test_["learning_rate"]
         assert_array_equal(rates, optimizers.get(name).default_learning_rate * FACTORS)
         if optimizers.get(name).line_search:
             pytest.skip("its search finds much the same step from every rate")
-        low = NNRegressor(**settings, learning_rate=rates[0]).fit(*DIABETES)
+        low = basic(NNRegressor, **settings, learning_rate=rates[0]).fit(*DIABETES)
         assert auto.loss_curve_[-1] < low.loss_curve_[-1]
 
     def test_rates_that_diverge_are_bad_and_silent(self) -> None:
         settings = {**AUTO, "optimizer": "sgd", "gradient_clipping": None, "max_epochs": 30, "activation": "identity"}
         settings["hidden_layer_sizes"] = (64, 64, 64)
-        network = NNRegressor(**settings).fit(*DIABETES)
+        network = basic(NNRegressor, **settings).fit(*DIABETES)
         losses = network.learning_rate_test_["loss"]
         assert np.isinf(losses[-1])
         assert np.isfinite(losses[0])
@@ -159,28 +165,30 @@ class TestLearningRate:
 
     def test_a_loss_that_is_never_finite_is_the_fits_own_error(self) -> None:
         with pytest.raises(ValueError, match="Training diverged"):
-            NNRegressor(**AUTO, loss=lambda output, target: (output - target).sum(1) * np.nan).fit(*DIABETES)
+            basic(NNRegressor, **AUTO, loss=lambda output, target: (output - target).sum(1) * np.nan).fit(*DIABETES)
 
     @pytest.mark.parametrize(
         ("make", "n"), [(NNRegressor, 1), *((make, n) for make, _ in TASKS for n in (2, 9, 10, 40))]
     )
     def test_few_rows(self, make: Any, n: int) -> None:
-        network = make(**AUTO).fit(DIABETES[0][:n], np.arange(n) % 2)
+        network = basic(make, **AUTO).fit(DIABETES[0][:n], np.arange(n) % 2)
         assert np.isfinite(network.learning_rate_)
 
     def test_sparse_rows(self) -> None:
         X, y = CANCER
-        fits = [NNClassifier(**AUTO, preprocessing=None).fit(kind(X), y) for kind in (np.asarray, sparse.csr_array)]
+        fits = [
+            basic(NNClassifier, **AUTO, preprocessing=None).fit(kind(X), y) for kind in (np.asarray, sparse.csr_array)
+        ]
         assert_same_test(*fits)
 
     def test_several_outputs(self) -> None:
         X, y = DIABETES
-        assert np.isfinite(NNRegressor(**AUTO).fit(X, np.c_[y, -y]).learning_rate_)
-        assert np.isfinite(NNClassifier(**AUTO).fit(X, np.c_[y > 100, y > 150].astype(int)).learning_rate_)
+        assert np.isfinite(basic(NNRegressor, **AUTO).fit(X, np.c_[y, -y]).learning_rate_)
+        assert np.isfinite(basic(NNClassifier, **AUTO).fit(X, np.c_[y > 100, y > 150].astype(int)).learning_rate_)
 
     def test_is_kept_while_training_goes_on(self) -> None:
         X, y = CANCER
-        network = NNClassifier(**AUTO, warm_start=True, schedule="constant").fit(X, y)
+        network = basic(NNClassifier, **AUTO, warm_start=True, schedule="constant").fit(X, y)
         test = network.learning_rate_test_
         network.fit(X[:100], y[:100]).partial_fit(X[100:], y[100:])
         assert network.learning_rate_test_ is test
@@ -191,13 +199,13 @@ class TestLearningRate:
         assert network.learning_rate_ == 0.5
 
     def test_partial_fit_chooses_at_its_first_call(self) -> None:
-        network = NNClassifier(**AUTO).partial_fit(*CANCER)
+        network = basic(NNClassifier, **AUTO).partial_fit(*CANCER)
         assert network.n_iter_ == 1
-        assert_same_test(network, NNClassifier(**AUTO).fit(*CANCER))
+        assert_same_test(network, basic(NNClassifier, **AUTO).fit(*CANCER))
 
     def test_a_fit_anew_chooses_anew(self) -> None:
         X, y = DIABETES
-        network = NNRegressor(**AUTO).fit(X, y)
+        network = basic(NNRegressor, **AUTO).fit(X, y)
         test = network.learning_rate_test_
         assert network.fit(X[:200], y[:200]).learning_rate_test_ is not test
 
@@ -208,24 +216,24 @@ class TestLearningRate:
             def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
                 Spy.epochs += 1
 
-        NNClassifier(**AUTO, callbacks=[Spy()]).fit(*CANCER)
+        basic(NNClassifier, **AUTO, callbacks=[Spy()]).fit(*CANCER)
         assert Spy.epochs == 4
 
     def test_leaves_a_given_module_as_it_was(self) -> None:
         module = Small(30, 2)
         before = copy.deepcopy(module.state_dict())
-        NNClassifier(**AUTO, network=module).fit(*CANCER)
+        basic(NNClassifier, **AUTO, network=module).fit(*CANCER)
         for name, value in module.state_dict().items():
             assert_array_equal(value, before[name])
 
     def test_says_what_was_chosen(self, capsys: pytest.CaptureFixture[str]) -> None:
-        network = NNClassifier(**AUTO, verbose=1).fit(*CANCER)
+        network = basic(NNClassifier, **AUTO, verbose=1).fit(*CANCER)
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == f"learning_rate {network.learning_rate_:.3g} of 12 tried"
         assert len(lines) == 5
 
     def test_is_pickled(self) -> None:
-        network = NNClassifier(**AUTO).fit(*CANCER)
+        network = basic(NNClassifier, **AUTO).fit(*CANCER)
         assert_same_test(pickle.loads(pickle.dumps(network)), network)
 
 
@@ -280,7 +288,7 @@ class TestBatchSize:
     def test_counts_training_rows(self, n: int, size: int) -> None:
         X = np.random.default_rng(0).normal(size=(n, 2))
         settings = {**QUICK, "max_epochs": 1}
-        fits = [NNRegressor(**settings, batch_size=batch).fit(X, X[:, 0]) for batch in ("auto", size)]
+        fits = [basic(NNRegressor, **settings, batch_size=batch).fit(X, X[:, 0]) for batch in ("auto", size)]
         assert_same_training(*fits)
         assert SIZES[64] == 457
 
@@ -290,7 +298,7 @@ class TestRestarts:
 
     @pytest.mark.parametrize("network", ["mlp", Small])
     def test_keeps_the_best(self, network: Any) -> None:
-        fits = [NNClassifier(**self.SETTINGS, network=network, n_restarts=n).fit(*CANCER) for n in (1, 2, 5)]
+        fits = [basic(NNClassifier, **self.SETTINGS, network=network, n_restarts=n).fit(*CANCER) for n in (1, 2, 5)]
         scores = fits[-1].restart_scores_
         assert len(set(scores)) == 5
         for fit, n in zip(fits, (1, 2, 5), strict=True):
@@ -302,21 +310,21 @@ class TestRestarts:
         X, y = CANCER
         for seed in range(8):
             settings = {**self.SETTINGS, "random_state": seed}
-            several = NNClassifier(**settings, n_restarts=2).fit(X, y)
+            several = basic(NNClassifier, **settings, n_restarts=2).fit(X, y)
             if several.restart_scores_.argmax() == 0:
-                assert_same_training(several, NNClassifier(**settings).fit(X, y))
+                assert_same_training(several, basic(NNClassifier, **settings).fit(X, y))
                 return
         raise AssertionError("the first start was never the best")
 
     @pytest.mark.parametrize("scoring", ["loss", "accuracy"])
     def test_are_judged_by_rows_withheld(self, scoring: str) -> None:
         settings = {**self.SETTINGS, "early_stopping": True, "scoring": scoring, "max_epochs": 3}
-        fit = NNClassifier(**settings, n_restarts=6).fit(*CANCER)
+        fit = basic(NNClassifier, **settings, n_restarts=6).fit(*CANCER)
         assert fit.restart_scores_.max() == fit.validation_scores_[fit.best_epoch_ - 1]
         assert fit.restart_scores_.max() > fit.restart_scores_.min()
 
     def test_of_each_member(self) -> None:
-        fits = [NNClassifier(**self.SETTINGS, n_members=3, n_restarts=n).fit(*CANCER) for n in (1, 4)]
+        fits = [basic(NNClassifier, **self.SETTINGS, n_members=3, n_restarts=n).fit(*CANCER) for n in (1, 4)]
         scores = fits[1].restart_scores_
         assert scores.shape == (3, 4)
         assert len(set(scores.ravel())) == 12
@@ -325,7 +333,7 @@ class TestRestarts:
         assert len(fits[1].module_.members) == 3
 
     def test_are_the_same_in_lockstep(self) -> None:
-        search = GridSearchCV(NNClassifier(**self.SETTINGS), {"n_restarts": [1, 3], "n_members": [1, 2]}, cv=2)
+        search = GridSearchCV(basic(NNClassifier, **self.SETTINGS), {"n_restarts": [1, 3], "n_members": [1, 2]}, cv=2)
         alone = clone(search).fit(*CANCER)
         with lockstep(n_jobs=2):
             together = clone(search).fit(*CANCER)
@@ -334,12 +342,12 @@ class TestRestarts:
 
     def test_are_none_while_training_goes_on(self) -> None:
         X, y = CANCER
-        fit = NNClassifier(**self.SETTINGS, n_restarts=3, warm_start=True).fit(X, y)
+        fit = basic(NNClassifier, **self.SETTINGS, n_restarts=3, warm_start=True).fit(X, y)
         scores, loss = fit.restart_scores_, fit.loss_curve_[-1]
         assert fit.fit(X, y).loss_curve_[0] < loss * 1.5
         assert fit.restart_scores_ is scores
-        first = NNClassifier(**self.SETTINGS, n_restarts=3).partial_fit(X, y)
-        assert_same_training(first, NNClassifier(**self.SETTINGS).partial_fit(X, y))
+        first = basic(NNClassifier, **self.SETTINGS, n_restarts=3).partial_fit(X, y)
+        assert_same_training(first, basic(NNClassifier, **self.SETTINGS).partial_fit(X, y))
         assert first.restart_scores_.shape == (1,)
 
     def test_that_diverge_are_not_kept(self) -> None:
@@ -360,7 +368,7 @@ class TestRestarts:
         assert_array_equal(scores, [[-np.inf, -1.0, -0.5], [-np.inf] * 3])
 
     def test_say_who_they_are(self, capsys: pytest.CaptureFixture[str]) -> None:
-        NNClassifier(**{**self.SETTINGS, "max_epochs": 1}, n_members=2, n_restarts=2, verbose=1).fit(*CANCER)
+        basic(NNClassifier, **{**self.SETTINGS, "max_epochs": 1}, n_members=2, n_restarts=2, verbose=1).fit(*CANCER)
         lines = capsys.readouterr().out.splitlines()
         assert [line.partition("epoch")[0] for line in lines] == [
             f"member {k}/2  restart {r}/2  " for k in (1, 2) for r in (1, 2)
@@ -369,6 +377,6 @@ class TestRestarts:
     def test_of_a_given_module_start_from_its_weights(self) -> None:
         module = Small(30, 2)
         settings = {**self.SETTINGS, "learning_rate": 1e-12, "max_epochs": 1, "network": module}
-        fit = NNClassifier(**settings, n_restarts=3).fit(*CANCER)
+        fit = basic(NNClassifier, **settings, n_restarts=3).fit(*CANCER)
         trained = weights(fit)["layers.0.weight"]
         assert np.abs(trained - module.layers[0].weight.detach().numpy()).max() < 1e-6

@@ -6,6 +6,7 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import log_loss
+from support import basic
 from torch import nn
 
 from sknnopt import NNClassifier, averaging
@@ -53,7 +54,7 @@ def flat(module):
 def trained(**settings):
     """A fitted estimator and its trained weights, the initial ones first."""
     recorder = Recorder()
-    clf = NNClassifier(**{**ONE_STEP_AN_EPOCH, **settings}, callbacks=[recorder.callback]).fit(X, Y)
+    clf = basic(NNClassifier, **{**ONE_STEP_AN_EPOCH, **settings}, callbacks=[recorder.callback]).fit(X, Y)
     return clf, recorder.weights
 
 
@@ -86,7 +87,9 @@ def test_training_itself_does_not_notice(name):
 @pytest.mark.parametrize("normalization", [None, "batch"])
 @pytest.mark.parametrize("name", averaging.names())
 def test_withheld_rows_judge_the_average(name, normalization):
-    clf = NNClassifier(**{**ONE_STEP_AN_EPOCH, "batch_size": 64}, weight_averaging=name, normalization=normalization)
+    clf = basic(
+        NNClassifier, **{**ONE_STEP_AN_EPOCH, "batch_size": 64}, weight_averaging=name, normalization=normalization
+    )
     clf.set_params(early_stopping=True, n_iter_no_change=100, label_smoothing=0.0, calibration=None)
     clf.fit(X[:400], Y[:400], X_val=X[400:], y_val=Y[400:])
     assert clf.best_loss_ == pytest.approx(log_loss(Y[400:], clf.predict_proba(X[400:])), rel=1e-4)
@@ -115,8 +118,8 @@ def test_statistics_of_batch_normalization_are_those_of_the_averaged_weights(nam
 
 def test_partial_fit_goes_on_averaging():
     settings = ONE_STEP_AN_EPOCH | {"weight_averaging": EMA(0.9), "max_epochs": 6}
-    whole = NNClassifier(**settings).fit(X, Y)
-    parts = NNClassifier(**settings)
+    whole = basic(NNClassifier, **settings).fit(X, Y)
+    parts = basic(NNClassifier, **settings)
     for _ in range(6):
         parts.partial_fit(X, Y)
     assert torch.equal(flat(parts.module_), flat(whole.module_))
@@ -145,7 +148,7 @@ def test_bad_values_are_refused(bad):
 
 def test_a_name_that_is_not_there():
     with pytest.raises(ValueError, match=r"'weight_averaging' parameter.*'ema', 'swa'.*Did you mean 'ema'"):
-        NNClassifier(weight_averaging="emma").fit(X, Y)
+        basic(NNClassifier, weight_averaging="emma").fit(X, Y)
     with pytest.raises(NotImplementedError, match=r"must define intake\(step, epoch, max_epochs\)"):
         Averaging().intake(np.ones(1), np.ones(1), 1)
 
@@ -160,15 +163,15 @@ def test_statistics_of_the_average_see_training_rows_alone(own):
         else {"normalization": "batch"}
     )
     rows = (X - X.mean(0)) / X.std(0)
-    withheld = split_rows(len(rows), Y, 0.1, NNClassifier(**settings).fit(rows, Y)._seed)[1]
+    withheld = split_rows(len(rows), Y, 0.1, basic(NNClassifier, **settings).fit(rows, Y)._seed)[1]
     settings |= {"n_iter_no_change": 100, "tol": 0.0, "scoring": lambda estimator, X, y: 0.0}
     other = rows.copy()
     other[withheld] = 1e3
-    first, second = (NNClassifier(**settings).fit(table, Y).module_.state_dict() for table in (rows, other))
+    first, second = (basic(NNClassifier, **settings).fit(table, Y).module_.state_dict() for table in (rows, other))
     assert all(map(torch.equal, first.values(), second.values()))
 
 
 def test_an_optimizer_that_averages_takes_no_other_average():
-    network = NNClassifier(optimizer="schedule_free_adamw", weight_averaging="ema")
+    network = basic(NNClassifier, optimizer="schedule_free_adamw", weight_averaging="ema")
     with pytest.raises(ValueError, match="'weight_averaging' parameter must be None with optimizer=ScheduleFreeAdamW"):
         network.fit(X, Y)

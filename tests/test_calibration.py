@@ -16,6 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_mu
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, train_test_split
+from support import basic
 from torch import nn
 
 from sknnopt import NNClassifier, NNRegressor, lockstep
@@ -200,7 +201,7 @@ each_network = pytest.mark.parametrize(("settings", "data", "kind"), NETWORKS.va
 class TestEveryWayToAProbability:
     def fits(self, settings: Any, data: Any) -> tuple[NNClassifier, NNClassifier]:
         values, wary = (None, "temperature"), {"label_smoothing": 0.3}  # scores that are far from sure enough
-        plain, clf = (NNClassifier(**QUICK, **wary, **settings, calibration=value) for value in values)
+        plain, clf = (basic(NNClassifier, **QUICK, **wary, **settings, calibration=value) for value in values)
         return plain.fit(*data), clf.fit(*data)
 
     def test_has_the_temperature(self, settings, data, kind):
@@ -269,17 +270,17 @@ class TestEveryWayToAProbability:
         plain, clf = self.fits(settings, data)
         still = {**QUICK, **settings, "learning_rate": 1e-12, "max_epochs": 1, "early_stopping": False}
         for sources in ((plain, clf), (plain.module_, clf.module_)):
-            one, other = (NNClassifier(**still, initial_weights=source).fit(X, y) for source in sources)
+            one, other = (basic(NNClassifier, **still, initial_weights=source).fit(X, y) for source in sources)
             assert_array_equal(one.predict_proba(X), other.predict_proba(X))
         if "n_members" not in settings:
             encoded = plain.preprocessor_.transform(X)
             own = {**still, "preprocessing": None, "precision": settings.get("precision", "float32")}
-            again = [NNClassifier(**{**own, "network": one.module_}).fit(encoded, y) for one in (plain, clf)]
+            again = [basic(NNClassifier, **{**own, "network": one.module_}).fit(encoded, y) for one in (plain, clf)]
             assert_array_equal(again[0].predict_proba(encoded), again[1].predict_proba(encoded))
 
 
 def test_a_built_in_network_shows_it_as_its_last_layer():
-    clf = NNClassifier(**QUICK).fit(*CANCER)
+    clf = basic(NNClassifier, **QUICK).fit(*CANCER)
     assert isinstance(clf.module_.temperature, Temperature)
     assert repr(clf.module_).splitlines()[-2] == f"  (temperature): Temperature({clf.temperature_:.4g})"
     assert not clf.module_.temperature.training
@@ -288,45 +289,45 @@ def test_a_built_in_network_shows_it_as_its_last_layer():
 class TestRows:
     def test_of_a_single_network_are_those_withheld(self):
         X, y = CANCER
-        clf = NNClassifier(**QUICK, calibration=None).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, calibration=None).fit(X, y)
         ((_, rows),) = member_splits(len(y), y, 0.1, clf._seed, 1)
         expected = fit_temperature(clf._raw_scores(X[rows]), y[rows])
-        assert NNClassifier(**QUICK).fit(X, y).temperature_ == pytest.approx(expected, rel=1e-6)
+        assert basic(NNClassifier, **QUICK).fit(X, y).temperature_ == pytest.approx(expected, rel=1e-6)
 
     @pytest.mark.parametrize("n_members", [2, 3, 4, 9])
     def test_of_an_ensemble_are_judged_by_each_member_that_withheld_them(self, n_members):
         X, y = CANCER
         settings = {**QUICK, "validation_fraction": 0.3, "n_members": n_members}
-        clf = NNClassifier(**settings, calibration=None).fit(X, y)
+        clf = basic(NNClassifier, **settings, calibration=None).fit(X, y)
         encoded, splits = clf.preprocessor_.transform(X), member_splits(len(y), y, 0.3, clf._seed, n_members)
         judged = [splits[k % len(splits)].withheld for k in range(n_members)]
         assert len({rows[0] for rows in judged}) == {2: 2, 3: 3, 4: 2, 9: 3}[n_members]
         pairs = zip(clf.module_.members, judged, strict=True)
         scores = np.concatenate([predict_scores(member, encoded[rows]) for member, rows in pairs])
         expected = fit_temperature(scores, y[np.concatenate(judged)])
-        assert NNClassifier(**settings).fit(X, y).temperature_ == pytest.approx(expected, rel=1e-6)
+        assert basic(NNClassifier, **settings).fit(X, y).temperature_ == pytest.approx(expected, rel=1e-6)
 
     @pytest.mark.parametrize("n_members", [1, 3])
     def test_given_are_judged_by_all(self, n_members):
         X, X_val, y, y_val = train_test_split(*CANCER, random_state=0)
         settings, weight = {**QUICK, "n_members": n_members}, np.random.RandomState(0).uniform(size=len(y_val))
         given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": weight}
-        clf = NNClassifier(**settings, calibration=None).fit(X, y, **given)
+        clf = basic(NNClassifier, **settings, calibration=None).fit(X, y, **given)
         encoded = clf.preprocessor_.transform(X_val)
         scores = np.concatenate([predict_scores(member, encoded) for member in members(clf.module_)])
         expected = fit_temperature(scores, np.tile(y_val, n_members), np.tile(weight, n_members))
-        assert NNClassifier(**settings).fit(X, y, **given).temperature_ == pytest.approx(expected, rel=1e-6)
+        assert basic(NNClassifier, **settings).fit(X, y, **given).temperature_ == pytest.approx(expected, rel=1e-6)
 
     def test_that_only_watch_calibrate_nothing(self):
         X, X_val, y, y_val = train_test_split(*CANCER, random_state=0)
-        clf = NNClassifier(**QUICK | {"early_stopping": False}).fit(X, y, X_val=X_val, y_val=y_val)
+        clf = basic(NNClassifier, **QUICK | {"early_stopping": False}).fit(X, y, X_val=X_val, y_val=y_val)
         assert clf.temperature_ == 1
-        assert NNClassifier(**QUICK | {"early_stopping": False}).fit(X, y).temperature_ == 1
-        assert NNClassifier(**QUICK).partial_fit(X, y).temperature_ == 1
+        assert basic(NNClassifier, **QUICK | {"early_stopping": False}).fit(X, y).temperature_ == 1
+        assert basic(NNClassifier, **QUICK).partial_fit(X, y).temperature_ == 1
 
     def test_a_warm_start_finds_it_anew(self):
         X, y = CANCER
-        clf = NNClassifier(**QUICK, warm_start=True).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, warm_start=True).fit(X, y)
         before = clf.temperature_
         assert clf.fit(X, y).temperature_ != before
         assert clf.set_params(early_stopping=False).fit(X, y).temperature_ == 1
@@ -336,13 +337,13 @@ class TestRows:
         weight = np.random.RandomState(0).randint(0, 3, len(y)).astype(float)
         some = weight > 0
         for settings in ({}, {"n_members": 2, "class_weight": "balanced"}):
-            clf = NNClassifier(**QUICK, **settings)
+            clf = basic(NNClassifier, **QUICK, **settings)
             found = clf.fit(X, y, weight).temperature_
             assert clf.fit(X[some], y[some], weight[some]).temperature_ == found
 
     def test_class_weights_count(self):
         X, y = CANCER
-        clf = NNClassifier(**QUICK, class_weight={0: 10, 1: 1}, calibration=None).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, class_weight={0: 10, 1: 1}, calibration=None).fit(X, y)
         ((_, rows),) = member_splits(len(y), y, 0.1, clf._seed, 1)
         weight = np.where(y[rows] == 0, 10.0, 1.0)
         expected = fit_temperature(clf._raw_scores(X[rows]), y[rows], weight)
@@ -353,7 +354,7 @@ class TestRows:
 
         X, y = DIGITS
         settings = {**QUICK, "preprocessing": None}
-        dense, thin = (NNClassifier(**settings).fit(rows, y) for rows in (X, sparse.csr_array(X)))
+        dense, thin = (basic(NNClassifier, **settings).fit(rows, y) for rows in (X, sparse.csr_array(X)))
         assert dense.temperature_ == thin.temperature_ != 1
 
 
@@ -365,17 +366,17 @@ class Plain(CrossEntropy):
 
 
 def test_scores_that_are_no_logarithms_have_none():
-    assert NNClassifier(**QUICK, loss=Plain()).fit(*CANCER).temperature_ == 1
+    assert basic(NNClassifier, **QUICK, loss=Plain()).fit(*CANCER).temperature_ == 1
     for name in ("hinge", "focal"):
-        assert NNClassifier(**QUICK, loss=name).fit(*CANCER).temperature_ != 1
-    assert "calibration" not in NNRegressor().get_params()
+        assert basic(NNClassifier, **QUICK, loss=name).fit(*CANCER).temperature_ != 1
+    assert "calibration" not in basic(NNRegressor).get_params()
 
 
 @pytest.mark.parametrize("settings", [{}, {"n_members": 3}, {"loss": "hinge"}, {"label_smoothing": 0.3}])
 def test_new_rows_become_more_probable(settings):
     X, X_test, y, y_test = train_test_split(*DIGITS, random_state=0)
     fits = [
-        NNClassifier(**{**QUICK, "max_epochs": 30}, **settings, calibration=value).fit(X, y)
+        basic(NNClassifier, **{**QUICK, "max_epochs": 30}, **settings, calibration=value).fit(X, y)
         for value in (None, "temperature")
     ]
     losses = [log_loss(y_test, clf.predict_proba(X_test)) for clf in fits]
@@ -385,9 +386,9 @@ def test_new_rows_become_more_probable(settings):
 def test_lockstep_changes_no_bit():
     X, y = IRIS
     grid = {"n_members": [1, 3], "calibration": [None, "temperature"], "label_smoothing": [0.0, 0.1]}
-    search = GridSearchCV(NNClassifier(**QUICK), grid, cv=2, scoring="neg_log_loss").fit(X, y)
+    search = GridSearchCV(basic(NNClassifier, **QUICK), grid, cv=2, scoring="neg_log_loss").fit(X, y)
     with lockstep():
-        together = GridSearchCV(NNClassifier(**QUICK), grid, cv=2, scoring="neg_log_loss").fit(X, y)
+        together = GridSearchCV(basic(NNClassifier, **QUICK), grid, cv=2, scoring="neg_log_loss").fit(X, y)
     assert_array_equal(search.cv_results_["split0_test_score"], together.cv_results_["split0_test_score"])
     assert_array_equal(search.cv_results_["split1_test_score"], together.cv_results_["split1_test_score"])
     assert search.best_estimator_.temperature_ == together.best_estimator_.temperature_
@@ -398,7 +399,7 @@ class TestAverages:
     def test_the_average_has_the_temperature_that_its_own_rows_want(self):
         """With rows that all members are judged by, what is fitted is the average itself."""
         X, y = CANCER
-        clf = NNClassifier(**QUICK, n_members=4).fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
+        clf = basic(NNClassifier, **QUICK, n_members=4).fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
         behind, rows = clf.module_.temperature, clf.preprocessor_.transform(X[300:])
         clf.module_.temperature = 1.0
         assert behind == pytest.approx(fit_temperature(predict_scores(clf.module_, rows), y[300:]), rel=1e-5)
@@ -406,7 +407,7 @@ class TestAverages:
 
     def test_pairs_are_carried_on_to_all_members(self):
         X, y = CANCER
-        clf = NNClassifier(**QUICK, validation_fraction=0.25, n_members=8).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, validation_fraction=0.25, n_members=8).fit(X, y)
         splits = member_splits(len(X), y, 0.25, clf._seed, 8)
         rows, members = clf.preprocessor_.transform(X), list(clf.module_.members)
         pairs = [(MemberAverage(members[k : k + 2], "softmax"), splits[k].withheld) for k in range(0, 8, 2)]
@@ -416,5 +417,5 @@ class TestAverages:
 
     def test_members_on_folds_of_their_own_leave_it_alone(self):
         X, y = CANCER
-        clf = NNClassifier(**QUICK, n_members=3).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, n_members=3).fit(X, y)
         assert clf.module_.temperature == 1.0

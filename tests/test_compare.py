@@ -19,6 +19,7 @@ from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, StratifiedKFold, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from support import basic
 from torch import nn
 
 from sknnopt import NNClassifier, NNRegressor, compare, lockstep
@@ -37,7 +38,7 @@ X, y = load_iris(return_X_y=True)
 NAMES = load_iris().target_names[y]
 X_NUMBERS, Y_NUMBERS = (part[:150] for part in load_diabetes(return_X_y=True))
 SMALL = {"hidden_layer_sizes": (6,), "max_epochs": 3, "random_state": 0}
-CLASSIFIER, REGRESSOR = NNClassifier(**SMALL), NNRegressor(**SMALL)
+CLASSIFIER, REGRESSOR = basic(NNClassifier, **SMALL), basic(NNRegressor, **SMALL)
 PIPELINE = make_pipeline(StandardScaler(), CLASSIFIER)
 MIXED = Pipeline([("scale", StandardScaler()), ("model", CLASSIFIER)])
 RATES = [1e-3, 1e-2, 1e-1]

@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_iris
 from sklearn.exceptions import FitFailedWarning
+from support import basic
 
 from sknnopt import NNClassifier, compare
 from sknnopt.inspection import ComparisonDisplay
@@ -19,7 +20,7 @@ matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 
 X, y = load_iris(return_X_y=True)
-NETWORK = NNClassifier(hidden_layer_sizes=(6,), max_epochs=5, random_state=0)
+NETWORK = basic(NNClassifier, hidden_layer_sizes=(6,), max_epochs=5, random_state=0)
 CANDIDATES = {
     "plain": {"learning_rate": 0.05},
     "the same": {"learning_rate": 0.05},

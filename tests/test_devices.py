@@ -9,6 +9,7 @@ import torch
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
+from support import basic
 
 from sknnopt import NNClassifier, lockstep
 from sknnopt._compat import InvalidParameterError
@@ -45,9 +46,9 @@ def weights(network: NNClassifier) -> list[np.ndarray]:
 
 
 def test_an_ensemble_is_spread_over_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = NNClassifier(**SMALL, n_members=5).fit(X, y)
+    expected = basic(NNClassifier, **SMALL, n_members=5).fit(X, y)
     spied = Spied(monkeypatch)
-    found = NNClassifier(**SMALL, n_members=5, device=["cpu", "cpu"]).fit(X, y)
+    found = basic(NNClassifier, **SMALL, n_members=5, device=["cpu", "cpu"]).fit(X, y)
     for a, b in zip(weights(expected), weights(found), strict=True):
         assert_array_equal(a, b)
     assert sorted(size for _, size in spied.shards) == [2, 3]
@@ -55,9 +56,9 @@ def test_an_ensemble_is_spread_over_the_devices(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_network_alone_goes_to_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = NNClassifier(**SMALL).fit(X, y)
+    expected = basic(NNClassifier, **SMALL).fit(X, y)
     spied = Spied(monkeypatch)
-    found = NNClassifier(**SMALL, device=["cpu", torch.device("cpu")]).fit(X, y)
+    found = basic(NNClassifier, **SMALL, device=["cpu", torch.device("cpu")]).fit(X, y)
     for a, b in zip(weights(expected), weights(found), strict=True):
         assert_array_equal(a, b)
     assert spied.shards == [(threading.get_ident(), 1)]
@@ -65,10 +66,10 @@ def test_a_network_alone_goes_to_the_first(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_sweep_is_spread_over_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     grid = {"learning_rate": [1e-3, 1e-2]}
-    expected = GridSearchCV(NNClassifier(**SMALL), grid).fit(X, y)
+    expected = GridSearchCV(basic(NNClassifier, **SMALL), grid).fit(X, y)
     spied = Spied(monkeypatch)
     with lockstep(n_jobs=1) as sweep:
-        found = GridSearchCV(NNClassifier(**SMALL, device=["cpu", "cpu"]), grid).fit(X, y)
+        found = GridSearchCV(basic(NNClassifier, **SMALL, device=["cpu", "cpu"]), grid).fit(X, y)
     assert_array_equal(expected.cv_results_["mean_test_score"], found.cv_results_["mean_test_score"])
     assert sweep.cohort_sizes == [10]
     assert sorted(size for _, size in spied.shards) == [1, 5, 5]  # and the refit
@@ -79,7 +80,7 @@ def test_a_fault_on_one_device_reaches_the_caller() -> None:
         raise RuntimeError("an initializer's fault")
 
     with pytest.raises(RuntimeError, match="an initializer's fault"):
-        NNClassifier(**SMALL, n_members=4, device=["cpu", "cpu"], initializer=broken).fit(X, y)
+        basic(NNClassifier, **SMALL, n_members=4, device=["cpu", "cpu"], initializer=broken).fit(X, y)
 
 
 def test_what_ends_the_training_ends_it_on_all_devices() -> None:
@@ -92,7 +93,7 @@ def test_what_ends_the_training_ends_it_on_all_devices() -> None:
         jobs.extend(taken)
         raise Ended
 
-    network = NNClassifier(**{**SMALL, "max_epochs": 10_000}, n_members=4, device=["cpu", "cpu"])
+    network = basic(NNClassifier, **{**SMALL, "max_epochs": 10_000}, n_members=4, device=["cpu", "cpu"])
     import importlib
 
     base = importlib.import_module("sknnopt.estimators._base")
@@ -117,7 +118,7 @@ def test_what_ends_the_training_ends_it_on_all_devices() -> None:
 def test_float64_is_refused_on_mps() -> None:
     for device in ("mps", ["mps"]):
         with pytest.raises(InvalidParameterError, match=r"'precision'.*'float32' or 'bf16' on device='mps'"):
-            NNClassifier(**SMALL, device=device, precision="float64").fit(X, y)
+            basic(NNClassifier, **SMALL, device=device, precision="float64").fit(X, y)
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -127,7 +128,7 @@ def test_auto_takes_cuda_for_large_networks_where_there_is_a_device(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     chosen = []
     for hidden in ((8,), (1024, 1024)):
-        params = NNClassifier(hidden_layer_sizes=hidden, batch_size=256).get_params(deep=False)
+        params = basic(NNClassifier, hidden_layer_sizes=hidden, batch_size=256).get_params(deep=False)
         network = resolve_network(params, 54, 7, "softmax")
         loss = _parameters.losses.get("auto", task="classification")
         chosen.append(auto_device(network, resolve_techniques(params, loss, network, 10_000)).type)
@@ -141,7 +142,9 @@ def test_a_sweep_on_a_gpu_scores_as_on_the_processor() -> None:
     X, y = load_digits(return_X_y=True)
     scores = {}
     for device in ("cpu", "cuda"):
-        network = NNClassifier(hidden_layer_sizes=(32,), batch_size=32, max_epochs=10, device=device, random_state=0)
+        network = basic(
+            NNClassifier, hidden_layer_sizes=(32,), batch_size=32, max_epochs=10, device=device, random_state=0
+        )
         with lockstep(max_members=80) as sweep:
             search = GridSearchCV(network, {"learning_rate": np.logspace(-3, -2, 16)}).fit(X, y)
         scores[device] = search.cv_results_["mean_test_score"]
@@ -152,8 +155,8 @@ def test_a_sweep_on_a_gpu_scores_as_on_the_processor() -> None:
 @pytest.mark.cuda
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two CUDA devices")
 def test_a_sweep_over_two_gpus() -> None:
-    network = NNClassifier(**SMALL, device=["cuda:0", "cuda:1"])
-    one = NNClassifier(**SMALL, device="cuda:0")
+    network = basic(NNClassifier, **SMALL, device=["cuda:0", "cuda:1"])
+    one = basic(NNClassifier, **SMALL, device="cuda:0")
     with lockstep():
         found = GridSearchCV(network, {"learning_rate": [1e-3, 1e-2]}).fit(X, y).cv_results_["mean_test_score"]
         expected = GridSearchCV(one, {"learning_rate": [1e-3, 1e-2]}).fit(X, y).cv_results_["mean_test_score"]

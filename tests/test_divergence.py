@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
+from support import basic
 
 from sknnopt import NNClassifier, NNRegressor
 
@@ -24,7 +25,7 @@ DIVERGES = {
 @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_at_once_is_an_error_with_advice(make, method):
-    network = make(**{**QUICK, **DIVERGES, "learning_rate": 1e38})
+    network = basic(make, **{**QUICK, **DIVERGES, "learning_rate": 1e38})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match=r"Training diverged.*Lower learning_rate, set gradient_clipping"):
@@ -35,7 +36,7 @@ def test_at_once_is_an_error_with_advice(make, method):
 
 def test_later_is_a_warning_and_the_best_epoch_is_kept():
     linear = {"hidden_layer_sizes": (), "preprocessing": None, "batch_size": 10**6, "max_epochs": 100}
-    reg = NNRegressor(**{**QUICK, **DIVERGES, **linear, "learning_rate": 0.05})
+    reg = basic(NNRegressor, **{**QUICK, **DIVERGES, **linear, "learning_rate": 0.05})
     with pytest.warns(ConvergenceWarning, match=r"Training diverged: .*Lower learning_rate") as caught:
         reg.fit(X, y)
     kept = f"not finite in epoch {reg.n_iter_}, and the weights of epoch {reg.best_epoch_} were kept"
@@ -61,7 +62,7 @@ def test_takes_no_other_member_down():
 
     settings = {**QUICK, "network": SometimesWild, "n_members": 3}
     with pytest.warns(ConvergenceWarning, match="the loss of a network was not finite in epoch 1, and it was left out"):
-        reg = NNRegressor(**settings).fit(X, y)
+        reg = basic(NNRegressor, **settings).fit(X, y)
     assert len(reg.module_.members) == 2
     assert np.isfinite(reg.predict(X)).all()
     reg.partial_fit(X, y)

@@ -8,6 +8,7 @@ from scipy.special import softmax
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, make_multilabel_classification
 from sklearn.metrics import fbeta_score, get_scorer, log_loss, make_scorer, roc_auc_score
 from sklearn.model_selection import train_test_split
+from support import basic
 
 from sknnopt import NNClassifier, NNRegressor
 from sknnopt.estimators._data import AUTO_STOPPING_ROWS
@@ -65,7 +66,7 @@ class TestRestoring:
         names = np.array(["good", "bad"])
         if CLASSIFICATION["labels"] is scoring:
             names = np.array([0, 1])
-        clf = NNClassifier(**OVERFITS, scoring=scoring, calibration=None)
+        clf = basic(NNClassifier, **OVERFITS, scoring=scoring, calibration=None)
         clf.fit(X, names[y], X_val=X_val, y_val=names[y_val])
         best = max(clf.validation_scores_)
         assert own_score(clf, scoring, X_val, names[y_val]) == pytest.approx(best, rel=1e-5)
@@ -76,7 +77,7 @@ class TestRestoring:
     @pytest.mark.parametrize("scoring", ["loss", "r2", "neg_mean_absolute_error"])
     def test_regressor(self, scoring):
         X, X_val, y, y_val = split(DIABETES)
-        reg = NNRegressor(**OVERFITS, scoring=scoring).fit(X, y, X_val=X_val, y_val=y_val)
+        reg = basic(NNRegressor, **OVERFITS, scoring=scoring).fit(X, y, X_val=X_val, y_val=y_val)
         got = reg.predict(X_val)
         if scoring == "loss":
             score = -(((got - y_val) / reg.target_.scale_[0]) ** 2).mean()
@@ -88,34 +89,34 @@ class TestRestoring:
     @pytest.mark.parametrize("normalization", ["batch", "layer"])
     def test_with_running_statistics(self, normalization):
         X, X_val, y, y_val = split(CANCER)
-        clf = NNClassifier(**OVERFITS, normalization=normalization, calibration=None)
+        clf = basic(NNClassifier, **OVERFITS, normalization=normalization, calibration=None)
         clf.fit(X, y, X_val=X_val, y_val=y_val)
         assert clf.best_epoch_ < clf.n_iter_
         assert own_score(clf, "loss", X_val, y_val) == pytest.approx(max(clf.validation_scores_), rel=1e-4)
 
     def test_weights_are_those_of_a_fit_of_that_many_epochs(self):
         X, X_val, y, y_val = split(CANCER)
-        clf = NNClassifier(**OVERFITS, calibration=None).fit(X, y, X_val=X_val, y_val=y_val)
-        short = NNClassifier(**{**OVERFITS, "max_epochs": clf.best_epoch_}, early_stopping=False).fit(X, y)
+        clf = basic(NNClassifier, **OVERFITS, calibration=None).fit(X, y, X_val=X_val, y_val=y_val)
+        short = basic(NNClassifier, **{**OVERFITS, "max_epochs": clf.best_epoch_}, early_stopping=False).fit(X, y)
         assert clf.best_epoch_ < clf.n_iter_
         assert_array_equal(clf.predict_proba(X_val), short.predict_proba(X_val))
 
     def test_multilabel(self):
         X, Y = make_multilabel_classification(300, n_classes=3, random_state=0)
         X, X_val, Y, Y_val = train_test_split(X, Y, test_size=0.4, random_state=0)
-        clf = NNClassifier(**OVERFITS, scoring="f1_macro").fit(X, Y, X_val=X_val, y_val=Y_val)
+        clf = basic(NNClassifier, **OVERFITS, scoring="f1_macro").fit(X, Y, X_val=X_val, y_val=Y_val)
         assert get_scorer("f1_macro")(clf, X_val, Y_val) == pytest.approx(max(clf.validation_scores_))
 
     def test_several_targets(self):
         X, y = DIABETES
         X, X_val, Y, Y_val = train_test_split(X, np.column_stack([y, -y]), test_size=0.4, random_state=0)
-        reg = NNRegressor(**OVERFITS, scoring="r2").fit(X, Y, X_val=X_val, y_val=Y_val)
+        reg = basic(NNRegressor, **OVERFITS, scoring="r2").fit(X, Y, X_val=X_val, y_val=Y_val)
         assert reg.score(X_val, Y_val) == pytest.approx(max(reg.validation_scores_), rel=1e-5)
 
     @pytest.mark.parametrize("scoring", ["loss", "accuracy"])
     def test_members_keep_the_epoch_that_is_best_for_their_average(self, scoring):
         X, X_val, y, y_val = split(CANCER)
-        clf = NNClassifier(**OVERFITS, n_members=3, calibration=None, scoring=scoring)
+        clf = basic(NNClassifier, **OVERFITS, n_members=3, calibration=None, scoring=scoring)
         clf.fit(X, y, X_val=X_val, y_val=y_val)
         assert clf.best_epoch_.shape == clf.best_loss_.shape == (3,)
         (best,) = set(clf.best_epoch_)
@@ -131,24 +132,26 @@ class TestStopping:
         X, y = CANCER
         settings = {**OVERFITS, "early_stopping": True, "tol": 0.0}
         for patience in (1, 4, 9):
-            clf = NNClassifier(**{**settings, "n_iter_no_change": patience}).fit(X, y)
+            clf = basic(NNClassifier, **{**settings, "n_iter_no_change": patience}).fit(X, y)
             assert clf.n_iter_ == clf.best_epoch_ + patience
 
     def test_tol_is_the_least_improvement(self):
         X, y = CANCER
-        epochs = [NNClassifier(**{**OVERFITS, "tol": tol}, early_stopping=True).fit(X, y).n_iter_ for tol in (0.0, 0.5)]
+        epochs = [
+            basic(NNClassifier, **{**OVERFITS, "tol": tol}, early_stopping=True).fit(X, y).n_iter_ for tol in (0.0, 0.5)
+        ]
         assert epochs[1] < epochs[0]
-        assert NNClassifier(**{**OVERFITS, "tol": 10.0}, early_stopping=True).fit(X, y).n_iter_ == 6
+        assert basic(NNClassifier, **{**OVERFITS, "tol": 10.0}, early_stopping=True).fit(X, y).n_iter_ == 6
 
     def test_false_never_stops_but_records_the_given_rows(self):
         X, X_val, y, y_val = split(CANCER)
-        clf = NNClassifier(**OVERFITS, early_stopping=False, scoring="accuracy")
+        clf = basic(NNClassifier, **OVERFITS, early_stopping=False, scoring="accuracy")
         clf.fit(X, y, X_val=X_val, y_val=y_val)
         assert clf.n_iter_ == clf.best_epoch_ == 40
         assert len(clf.validation_scores_) == 40
         assert clf.score(X_val, y_val) == clf.validation_scores_[-1]
         assert_array_equal(
-            clf.predict_proba(X), NNClassifier(**OVERFITS, early_stopping=False).fit(X, y).predict_proba(X)
+            clf.predict_proba(X), basic(NNClassifier, **OVERFITS, early_stopping=False).fit(X, y).predict_proba(X)
         )
 
 
@@ -158,7 +161,7 @@ class TestWithheldRows:
         rng = np.random.RandomState(0)
         X = rng.normal(size=(n, 2)).astype(np.float32)
         settings = {"hidden_layer_sizes": (2,), "max_epochs": 2, "batch_size": 1000}
-        for network in (NNClassifier(**settings), NNRegressor(**settings)):
+        for network in (basic(NNClassifier, **settings), basic(NNRegressor, **settings)):
             network.fit(X, (X[:, 0] > 0).astype(int))
             assert network.n_validation_samples_ == withheld
             assert (network.validation_scores_ is None) == (withheld == 0)
@@ -168,7 +171,7 @@ class TestWithheldRows:
         weight = np.ones(len(X))
         weight[:11] = 0
         settings = {"hidden_layer_sizes": (2,), "max_epochs": 1, "batch_size": 1000}
-        assert NNRegressor(**settings).fit(X, X[:, 0], weight).n_validation_samples_ == 0
+        assert basic(NNRegressor, **settings).fit(X, X[:, 0], weight).n_validation_samples_ == 0
 
     def test_documented_number_of_rows(self):
         assert f"{AUTO_STOPPING_ROWS:,} rows" in NNClassifier.__doc__
@@ -176,12 +179,17 @@ class TestWithheldRows:
     @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
     def test_fraction(self, fraction):
         X, y = CANCER
-        clf = NNClassifier(**{**OVERFITS, "max_epochs": 1}, early_stopping=True, validation_fraction=fraction).fit(X, y)
+        clf = basic(
+            NNClassifier, **{**OVERFITS, "max_epochs": 1}, early_stopping=True, validation_fraction=fraction
+        ).fit(X, y)
         assert clf.n_validation_samples_ == np.ceil(fraction * 569)
 
     def test_false_withholds_none(self):
         X, y = CANCER
-        assert NNClassifier(**{**OVERFITS, "max_epochs": 1}, early_stopping=False).fit(X, y).n_validation_samples_ == 0
+        assert (
+            basic(NNClassifier, **{**OVERFITS, "max_epochs": 1}, early_stopping=False).fit(X, y).n_validation_samples_
+            == 0
+        )
 
     def test_are_stratified(self):
         y = np.repeat([0, 1], [900, 100])
@@ -194,14 +202,14 @@ class TestWithheldRows:
 
         for seed in range(5):
             settings = {**OVERFITS, "max_epochs": 1, "random_state": seed}
-            NNClassifier(**settings, early_stopping=True, scoring=share).fit(X, y)
+            basic(NNClassifier, **settings, early_stopping=True, scoring=share).fit(X, y)
         assert shares == [0.1] * 5
 
     def test_a_class_of_one_row_is_no_obstacle(self):
         X, y = CANCER
         y = y.copy()
         y[0] = 2
-        clf = NNClassifier(**{**OVERFITS, "max_epochs": 2}, early_stopping=True).fit(X, y)
+        clf = basic(NNClassifier, **{**OVERFITS, "max_epochs": 2}, early_stopping=True).fit(X, y)
         assert clf.predict_proba(X).shape == (569, 3)
 
     def test_are_given_to_scorers_as_the_user_gave_them(self):
@@ -214,7 +222,9 @@ class TestWithheldRows:
             return estimator.score(X, y)
 
         names = np.array(["bad", "good"])
-        clf = NNClassifier(**{**OVERFITS, "max_epochs": 3}, early_stopping=True, scoring=look).fit(frame, names[y])
+        clf = basic(NNClassifier, **{**OVERFITS, "max_epochs": 3}, early_stopping=True, scoring=look).fit(
+            frame, names[y]
+        )
         assert len(seen) == 3
         for rows, labels in seen:
             assert rows.columns.tolist() == frame.columns.tolist()
@@ -227,7 +237,7 @@ class TestWithheldRows:
         def first_rows(estimator, X, y):
             return float((estimator.predict(X[:5]) == y[:5]).mean())
 
-        clf = NNClassifier(**OVERFITS, early_stopping=True, scoring=first_rows)
+        clf = basic(NNClassifier, **OVERFITS, early_stopping=True, scoring=first_rows)
         with pytest.raises(ValueError, match="predicts the withheld rows"):
             clf.fit(X, y)
         clf.set_params(scoring="accuracy").fit(X, y)
@@ -237,17 +247,19 @@ class TestGivenRows:
     def test_count_and_are_no_training_rows(self):
         X, X_val, y, y_val = split(DIGITS)
         settings = {**OVERFITS, "max_epochs": 3}
-        clf = NNClassifier(**settings).fit(X, y, X_val=X_val, y_val=y_val)
+        clf = basic(NNClassifier, **settings).fit(X, y, X_val=X_val, y_val=y_val)
         assert clf.n_validation_samples_ == len(X_val)
-        assert clf.n_parameters_ == NNClassifier(**settings).fit(X, y).n_parameters_
-        assert_array_equal(clf.preprocessor_.center_, NNClassifier(**settings).fit(X, y).preprocessor_.center_)
+        assert clf.n_parameters_ == basic(NNClassifier, **settings).fit(X, y).n_parameters_
+        assert_array_equal(clf.preprocessor_.center_, basic(NNClassifier, **settings).fit(X, y).preprocessor_.center_)
 
     def test_weights_count_in_the_loss(self):
         X, X_val, y, y_val = split(CANCER)
         weight = np.random.RandomState(0).randint(0, 4, len(y_val))
         settings = {**OVERFITS, "max_epochs": 3, "early_stopping": False}
-        weighted = NNClassifier(**settings).fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=weight)
-        repeated = NNClassifier(**settings).fit(X, y, X_val=X_val.repeat(weight, axis=0), y_val=y_val.repeat(weight))
+        weighted = basic(NNClassifier, **settings).fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=weight)
+        repeated = basic(NNClassifier, **settings).fit(
+            X, y, X_val=X_val.repeat(weight, axis=0), y_val=y_val.repeat(weight)
+        )
         assert weighted.validation_scores_ == pytest.approx(repeated.validation_scores_, rel=1e-5)
         expected = log_loss(y_val, weighted.predict_proba(X_val), sample_weight=weight)
         assert -weighted.validation_scores_[-1] == pytest.approx(expected, rel=1e-5)
@@ -272,7 +284,7 @@ class TestGivenRows:
     )  # fmt: skip
     def test_mistakes(self, given, message):
         X, y = CANCER
-        clf = NNClassifier(**{**OVERFITS, "max_epochs": 1})
+        clf = basic(NNClassifier, **{**OVERFITS, "max_epochs": 1})
         with pytest.raises(ValueError, match=message):
             clf.fit(X, y, **given)
         clf.fit(X, y, X_val=X[:50], y_val=y[:50]).predict(X)

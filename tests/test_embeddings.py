@@ -15,6 +15,7 @@ from sklearn import model_selection as plain
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from support import basic
 from torch import nn
 
 from sknnopt import NNClassifier, NNRegressor, activations, embeddings, initializers, lockstep, model_selection
@@ -216,13 +217,13 @@ class TestFeatures:
 
     def test_a_categorical_embedding_is_a_column_a_level(self) -> None:
         frame = pd.DataFrame({"level": list("abcab") * 8})
-        module = NNRegressor(**QUICK, categorical_embedding=4).fit(frame, np.arange(40.0)).module_
+        module = basic(NNRegressor, **QUICK, categorical_embedding=4).fit(frame, np.arange(40.0)).module_
         weight = module.embedding.category_0.weight
         assert_array_equal(module.embedding(torch.eye(3)).detach(), weight.T.detach())
         assert_array_equal(module.embedding(torch.zeros(1, 3)).detach(), np.zeros((1, 4)))  # a level unseen
 
     def test_input_scale_is_a_factor_an_input(self) -> None:
-        module = NNRegressor(**QUICK, input_scale=True).fit(*DIABETES).module_
+        module = basic(NNRegressor, **QUICK, input_scale=True).fit(*DIABETES).module_
         rows = torch.randn(5, 10)
         assert_array_equal(module.input_scale(rows).detach(), (rows * module.input_scale.weight).detach())
         assert module[0] is module.input_scale
@@ -317,7 +318,7 @@ class TestRows:
     def test_edges_are_those_of_the_encoded_rows(self, bins: str) -> None:
         frame, y = raw()
         embedding = PiecewiseLinear(n_bins=6, bins=bins)
-        clf = NNClassifier(**{**self.SETTINGS, "numeric_embedding": embedding}).fit(frame, y)
+        clf = basic(NNClassifier, **{**self.SETTINGS, "numeric_embedding": embedding}).fit(frame, y)
         encoded = clf.preprocessor_.transform(frame)
         for column, found in enumerate(edges_of(clf)):
             expected = embedding.edges(encoded[:, column].astype(float), y, None)
@@ -332,7 +333,7 @@ class TestRows:
             return 0.0
 
         frame, y = raw()
-        reg = clone(NNRegressor(**self.SETTINGS, early_stopping=True, scoring=scoring))
+        reg = clone(basic(NNRegressor, **self.SETTINGS, early_stopping=True, scoring=scoring))
         reg.set_params(numeric_embedding__bins="target")
         before = edges_of(reg.fit(frame, y.astype(float)))
         other, target = frame.copy(), y.astype(float)
@@ -345,7 +346,7 @@ class TestRows:
 
     def test_each_fold_has_its_own(self) -> None:
         X, y = DIABETES
-        reg = NNRegressor(**self.SETTINGS)
+        reg = basic(NNRegressor, **self.SETTINGS)
         found = model_selection.cross_validate(reg, X, y, cv=3, return_estimator=True)["estimator"]
         for one, (train, _) in zip(found, plain.KFold(3).split(X), strict=True):
             assert_array_equal(edges_of(one), edges_of(clone(reg).fit(X[train], y[train])))
@@ -355,13 +356,13 @@ class TestRows:
         X, y = IRIS
         counted = np.random.RandomState(0).rand(150) > 0.3
         wild = np.where(counted[:, None], X, 1e6)
-        clf = NNClassifier(**{**QUICK, "numeric_embedding": PiecewiseLinear(n_bins=6, bins=bins)})
+        clf = basic(NNClassifier, **{**QUICK, "numeric_embedding": PiecewiseLinear(n_bins=6, bins=bins)})
         same_weights(clone(clf).fit(wild, y, counted.astype(float)), clone(clf).fit(X[counted], y[counted]))
 
     def test_an_integer_weight_is_the_row_repeated(self) -> None:
         X, y = IRIS
         weight = np.random.RandomState(0).randint(1, 5, 150)
-        clf = NNClassifier(**{**self.SETTINGS, "batch_size": 10**6, "learning_rate": 0.003, "max_epochs": 5})
+        clf = basic(NNClassifier, **{**self.SETTINGS, "batch_size": 10**6, "learning_rate": 0.003, "max_epochs": 5})
         one, other = clone(clf).fit(X, y, weight), clone(clf).fit(np.repeat(X, weight, 0), np.repeat(y, weight))
         assert_array_equal(edges_of(one), edges_of(other))
         assert_allclose(one.predict_proba(X), other.predict_proba(X), rtol=1e-4)
@@ -369,7 +370,7 @@ class TestRows:
     def test_of_very_many_rows_some_are_looked_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
         X, y = DIABETES
         monkeypatch.setattr("sknnopt.engine._start.MOST_ROWS", 40)
-        reg = NNRegressor(**self.SETTINGS).fit(X, y)
+        reg = basic(NNRegressor, **self.SETTINGS).fit(X, y)
         rows = np.linspace(0, 441, 40).astype(int)
         encoded = reg.preprocessor_.transform(X[rows])[:, 2].astype(float)
         expected = PiecewiseLinear(n_bins=6).edges(encoded, y[rows], None)
@@ -395,7 +396,9 @@ class TestEstimators:
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
     def test_raw_tables(self, make: Any, network: str, settings: Any) -> None:
         frame, y = raw()
-        net = make(**{**QUICK, "max_epochs": 30, "learning_rate": 0.01}, network=network, **settings).fit(frame, y)
+        net = basic(make, **{**QUICK, "max_epochs": 30, "learning_rate": 0.01}, network=network, **settings).fit(
+            frame, y
+        )
         assert net.score(frame, y) > (0.75 if make is NNClassifier else 0.3)
         other = pd.DataFrame({"a": [np.nan, 1e9], "many": ["new", None], "b": [-1e9, np.nan], "few": ["x", "new"]})
         assert np.isfinite(net._raw_scores(other)).all()
@@ -408,7 +411,9 @@ class TestEstimators:
     def test_a_row_has_its_own_bits(self, precision: str, network: str, settings: Any) -> None:
         """Alone, in a chunk, and at any place there."""
         frame, y = raw(1200)
-        clf = NNClassifier(**{**QUICK, "max_epochs": 1}, network=network, precision=precision, **settings).fit(frame, y)
+        clf = basic(NNClassifier, **{**QUICK, "max_epochs": 1}, network=network, precision=precision, **settings).fit(
+            frame, y
+        )
         every = clf.predict_proba(frame)
         for rows in (slice(1199, None), slice(3, 4), slice(5, 38), slice(1, 1150)):
             assert_array_equal(clf.predict_proba(frame[rows]), every[rows])
@@ -416,14 +421,14 @@ class TestEstimators:
     def test_levels_from_which_a_category_is_embedded(self) -> None:
         frame, y = raw()
         for size, expected in (("auto", [(8, 12)]), (3, [(3, 12), (3, 3)])):
-            module = NNClassifier(**STILL, categorical_embedding=size).fit(frame, y).module_
+            module = basic(NNClassifier, **STILL, categorical_embedding=size).fit(frame, y).module_
             found = [tuple(one.weight.shape) for name, one in module.embedding.named_children() if "category" in name]
             assert sorted(found) == sorted(expected)
 
     @each_name
     def test_numbers_without_preprocessing(self, name: str) -> None:
         X, y = IRIS
-        clf = NNClassifier(**{**QUICK, "max_epochs": 40}, numeric_embedding=name, preprocessing=None)
+        clf = basic(NNClassifier, **{**QUICK, "max_epochs": 40}, numeric_embedding=name, preprocessing=None)
         clf.set_params(categorical_features=None, learning_rate=0.01).fit(X - X.mean(0), y)
         assert clf.score(X - X.mean(0), y) > 0.85
         assert len(clf.module_.embedding.numeric.weight) == 4
@@ -432,14 +437,16 @@ class TestEstimators:
     def test_a_table_of_categories_alone(self, name: str) -> None:
         frame, y = raw()
         plainly, embedded = (
-            NNClassifier(**QUICK, numeric_embedding=one).fit(frame[["many", "few"]], y) for one in (None, name)
+            basic(NNClassifier, **QUICK, numeric_embedding=one).fit(frame[["many", "few"]], y) for one in (None, name)
         )
         same_weights(plainly, embedded)
 
     def test_without_embeddings_nothing_changes(self) -> None:
         X, y = IRIS
-        plainly = NNClassifier(**QUICK).fit(X, y)
-        off = NNClassifier(**QUICK, numeric_embedding=None, categorical_embedding="auto", input_scale=False).fit(X, y)
+        plainly = basic(NNClassifier, **QUICK).fit(X, y)
+        off = basic(NNClassifier, **QUICK, numeric_embedding=None, categorical_embedding="auto", input_scale=False).fit(
+            X, y
+        )
         same_weights(plainly, off)
 
     @each_way
@@ -450,7 +457,7 @@ class TestEstimators:
         if embedding is not None:
             name = "n_bins" if isinstance(embedding, PiecewiseLinear) else "n_frequencies"
             grid[f"numeric_embedding__{name}"] = [4, 9]
-        clf = NNClassifier(**QUICK, **settings)
+        clf = basic(NNClassifier, **QUICK, **settings)
         found = [
             package.GridSearchCV(clf, grid, cv=2, scoring="neg_log_loss", error_score="raise").fit(frame, y)
             for package in (plain, model_selection)
@@ -467,7 +474,7 @@ class TestEstimators:
     def test_what_matters_only_at_the_start_is_per_member(self, name: str, parameter: str, values: list[Any]) -> None:
         X, y = IRIS
         grid = {f"numeric_embedding__{parameter}": values}
-        clf = NNClassifier(**QUICK, numeric_embedding=name)
+        clf = basic(NNClassifier, **QUICK, numeric_embedding=name)
         with lockstep(n_jobs=1) as sweep:
             together = plain.GridSearchCV(clf, grid, cv=3, scoring="neg_log_loss").fit(X, y)
         assert sweep.cohort_sizes[0] == 6
@@ -478,7 +485,7 @@ class TestEstimators:
     @each_way
     def test_clones_and_pickles(self, settings: Any) -> None:
         frame, y = raw()
-        clf = NNClassifier(**QUICK, **settings).fit(frame, y)
+        clf = basic(NNClassifier, **QUICK, **settings).fit(frame, y)
         same_weights(clone(clf).fit(frame, y), clf)
         again = pickle.loads(pickle.dumps(clf))
         assert_array_equal(again.predict_proba(frame), clf.predict_proba(frame))
@@ -488,7 +495,7 @@ class TestEstimators:
     @each_way
     def test_calls_of_partial_fit_are_epochs_to_the_bit(self, settings: Any) -> None:
         frame, y = raw()
-        whole = NNClassifier(**QUICK, **settings).fit(frame, y)
+        whole = basic(NNClassifier, **QUICK, **settings).fit(frame, y)
         steps = clone(whole)
         for call in range(4):
             steps.partial_fit(frame, y)
@@ -498,10 +505,10 @@ class TestEstimators:
 
     def test_edges_stay_where_training_goes_on(self) -> None:
         X, y = DIABETES
-        reg = NNRegressor(**QUICK, numeric_embedding="piecewise_linear").partial_fit(X[:200], y[:200])
+        reg = basic(NNRegressor, **QUICK, numeric_embedding="piecewise_linear").partial_fit(X[:200], y[:200])
         before = edges_of(reg).clone()
         assert_array_equal(edges_of(reg.partial_fit(3 * X[200:], y[200:])), before)
-        warm = NNRegressor(**QUICK, numeric_embedding="piecewise_linear", warm_start=True).fit(X[:200], y[:200])
+        warm = basic(NNRegressor, **QUICK, numeric_embedding="piecewise_linear", warm_start=True).fit(X[:200], y[:200])
         before = edges_of(warm).clone()
         assert_array_equal(edges_of(warm.fit(3 * X[200:], y[200:])), before)
 
@@ -518,12 +525,12 @@ class TestEstimators:
     )
     def test_training_does_not_go_on_with_another_embedding(self, before: Any, now: Any, message: str) -> None:
         frame, y = raw()
-        clf = NNClassifier(**QUICK, **before).partial_fit(frame, y).set_params(**now)
+        clf = basic(NNClassifier, **QUICK, **before).partial_fit(frame, y).set_params(**now)
         with pytest.raises(ValueError, match=f"Training cannot go on with .*{message}"):
             clf.partial_fit(frame, y)
 
     def test_a_name_has_the_parameters_of_its_object(self) -> None:
-        clf = NNClassifier(numeric_embedding="piecewise_linear").set_params(numeric_embedding__n_bins=5)
+        clf = basic(NNClassifier, numeric_embedding="piecewise_linear").set_params(numeric_embedding__n_bins=5)
         assert repr(clf.numeric_embedding) == "PiecewiseLinear(n_bins=5)"
         assert clf.get_params()["numeric_embedding__n_bins"] == 5
         with pytest.raises(ValueError, match="Invalid parameter 'n_bin' for estimator"):
@@ -532,7 +539,9 @@ class TestEstimators:
     @each_way
     def test_members_restarts_and_a_rate_that_is_found(self, settings: Any) -> None:
         frame, y = raw()
-        ensemble = NNClassifier(**QUICK, **settings, n_members=3, n_restarts=2, learning_rate="auto").fit(frame, y)
+        ensemble = basic(NNClassifier, **QUICK, **settings, n_members=3, n_restarts=2, learning_rate="auto").fit(
+            frame, y
+        )
         assert len(ensemble.module_.members) == 3
         assert ensemble.score(frame, y) > 0.6
         first, second = (member.state_dict() for member in list(ensemble.module_.members)[:2])
@@ -549,7 +558,7 @@ class TestEstimators:
                 seen.append(net.module_.embedding.numeric.weight.detach().clone())
 
         X, y = IRIS
-        clf = NNClassifier(**QUICK, numeric_embedding="periodic", callbacks=[Spy]).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, numeric_embedding="periodic", callbacks=[Spy]).fit(X, y)
         assert len(seen) == 4
         assert (seen[0] != seen[1]).any()
         assert_array_equal(seen[-1], clf.module_.embedding.numeric.weight.detach())
@@ -558,7 +567,7 @@ class TestEstimators:
     @pytest.mark.parametrize("initializer", [LSUV(n_rows=10**6), DataDependent(n_rows=10**6)], ids=repr)
     def test_initializers_that_adapt_see_embedded_rows(self, initializer: Any, settings: Any) -> None:
         frame, y = raw()
-        clf = NNClassifier(**STILL, **settings, initializer=initializer).fit(frame, y)
+        clf = basic(NNClassifier, **STILL, **settings, initializer=initializer).fit(frame, y)
         rows = torch.from_numpy(clf.preprocessor_.transform(frame))
         for name, layer in clf.module_.named_children():
             rows = layer(rows)
@@ -573,7 +582,9 @@ class TestEstimators:
     )
     def test_optimizers_that_look_at_layers(self, optimizer: str, more: Any) -> None:
         frame, y = raw()
-        clf = NNClassifier(**{**QUICK, "max_epochs": 40, **more}, **ALL["all"], optimizer=optimizer).fit(frame, y)
+        clf = basic(NNClassifier, **{**QUICK, "max_epochs": 40, **more}, **ALL["all"], optimizer=optimizer).fit(
+            frame, y
+        )
         assert clf.loss_curve_[-1] < 0.85 * clf.loss_curve_[0]
 
 
@@ -593,16 +604,18 @@ class TestLayerChoice:
     )
     def test_frozen_ones_stay_to_the_bit(self, value: Any, kept: tuple[str, ...]) -> None:
         frame, y = raw()
-        start = NNClassifier(**{**self.SETTINGS, **STILL, "hidden_layer_sizes": (8, 6)}).fit(frame, y).module_
+        start = basic(NNClassifier, **{**self.SETTINGS, **STILL, "hidden_layer_sizes": (8, 6)}).fit(frame, y).module_
         given = start.state_dict()
-        after = NNClassifier(**self.SETTINGS, frozen_layers=value, initial_weights=given).fit(frame, y).module_
+        after = basic(NNClassifier, **self.SETTINGS, frozen_layers=value, initial_weights=given).fit(frame, y).module_
         same = {name for name, now in after.state_dict().items() if torch.equal(now, given[name])}
         assert same == {name for name in given if name.startswith(kept)} | {"embedding.numeric.edges"}
 
     def test_the_scale_alone_belongs_to_the_first_layer(self) -> None:
         X, y = IRIS
         start, after = (
-            NNClassifier(**{**one, "hidden_layer_sizes": (8, 6)}, input_scale=True, frozen_layers=1).fit(X, y).module_
+            basic(NNClassifier, **{**one, "hidden_layer_sizes": (8, 6)}, input_scale=True, frozen_layers=1)
+            .fit(X, y)
+            .module_
             for one in (STILL, QUICK)
         )
         moved = [name for name, value in after.named_parameters() if not torch.equal(value, start.get_parameter(name))]
@@ -614,8 +627,10 @@ class TestLayerChoice:
             **self.SETTINGS, "dropout": 0.0, "optimizer": "sgd", "gradient_clipping": None, "max_epochs": 1,
             "batch_size": 10**6, "schedule": "constant", "precision": "float64",
         }  # fmt: skip
-        start = NNClassifier(**{**settings, "learning_rate": 1e-12}).fit(frame, y).module_
-        plainly, slower = (NNClassifier(**settings, layer_rates=own).fit(frame, y).module_ for own in (None, 0.5))
+        start = basic(NNClassifier, **{**settings, "learning_rate": 1e-12}).fit(frame, y).module_
+        plainly, slower = (
+            basic(NNClassifier, **settings, layer_rates=own).fit(frame, y).module_ for own in (None, 0.5)
+        )
         depth = {"embedding": 3, "input_scale": 3, "dense_0": 2, "dense_1": 1, "output": 0}
         for name, value in slower.named_parameters():
             step, own = plainly.get_parameter(name) - start.get_parameter(name), value - start.get_parameter(name)
@@ -632,14 +647,14 @@ class TestRefusals:
         X, y = IRIS
         (name,) = settings
         with pytest.raises(InvalidParameterError, match=f"'{name}' parameter must be .* X is sparse.*Got"):
-            NNClassifier(**QUICK, **settings).fit(sparse.csr_array(X), y)
+            basic(NNClassifier, **QUICK, **settings).fit(sparse.csr_array(X), y)
         with pytest.raises(InvalidParameterError, match=f"'{name}' parameter must be .* network is one's own.*Got"):
-            NNClassifier(**QUICK, **settings, network=nn.Linear).fit(X, y)
-        NNClassifier(**QUICK, categorical_embedding="auto").fit(sparse.csr_array(X), y)
+            basic(NNClassifier, **QUICK, **settings, network=nn.Linear).fit(X, y)
+        basic(NNClassifier, **QUICK, categorical_embedding="auto").fit(sparse.csr_array(X), y)
 
     def test_the_nearest_spelling_is_offered(self) -> None:
         with pytest.raises(InvalidParameterError, match=r"'numeric_embedding' parameter .*Did you mean 'periodic'\?"):
-            NNClassifier(**QUICK, numeric_embedding="periodical").fit(*IRIS)
+            basic(NNClassifier, **QUICK, numeric_embedding="periodical").fit(*IRIS)
 
     @pytest.mark.parametrize(
         ("embedding", "message"),
@@ -655,4 +670,4 @@ class TestRefusals:
     )
     def test_its_parameters_are_checked(self, embedding: Any, message: str) -> None:
         with pytest.raises(InvalidParameterError, match=message):
-            NNClassifier(**QUICK, numeric_embedding=embedding).fit(*IRIS)
+            basic(NNClassifier, **QUICK, numeric_embedding=embedding).fit(*IRIS)

@@ -10,6 +10,7 @@ import torch
 from scipy import sparse
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import NotFittedError
+from support import basic
 
 from sknnopt import NNClassifier, NNRegressor, losses, optimizers
 from sknnopt._compat import InvalidParameterError
@@ -119,7 +120,7 @@ class TestParameters:
     @pytest.mark.parametrize(("make", "name", "value"), list(wrong_values()))
     def test_a_wrong_value(self, make, name, value):
         assert name in WRONG, f"there is no wrong value of {name!r}: write one"
-        network = make(**{**QUICK, name: value})
+        network = basic(make, **{**QUICK, name: value})
         with pytest.raises(ValueError, match=f"The '{name}' parameter.*must") as caught:
             network.fit(*data(make))
         assert isinstance(caught.value, InvalidParameterError)
@@ -130,12 +131,12 @@ class TestParameters:
 
     def test_a_residual_network_needs_a_width(self):
         with pytest.raises(InvalidParameterError, match=r"'hidden_layer_sizes' .* with network='resnet'.* Got \(\)"):
-            NNClassifier(**{**QUICK, "hidden_layer_sizes": ()}, network="resnet").fit(*IRIS)
+            basic(NNClassifier, **{**QUICK, "hidden_layer_sizes": ()}, network="resnet").fit(*IRIS)
 
     @pytest.mark.parametrize("activation", [GLU("siluu"), Parametric("siluu")], ids=repr)
     def test_the_parts_of_an_activation_are_checked(self, activation):
         with pytest.raises(InvalidParameterError, match=r"The '(gate|base)' parameter must .* Did you mean 'silu'\?"):
-            NNClassifier(**QUICK, activation=activation).fit(*IRIS)
+            basic(NNClassifier, **QUICK, activation=activation).fit(*IRIS)
 
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
     @pytest.mark.parametrize("name", MISTYPED)
@@ -146,7 +147,7 @@ class TestParameters:
         if make is NNRegressor:
             wrong, right = {"loss": ("hubber", "huber"), "scoring": ("R2", "r2")}.get(name, (wrong, right))
         with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter") as caught:
-            make(**{**QUICK, name: wrong}).fit(*data(make))
+            basic(make, **{**QUICK, name: wrong}).fit(*data(make))
         assert str(caught.value).endswith(f"Did you mean {right!r}?")
         assert repr(wrong) in str(caught.value)
 
@@ -158,16 +159,16 @@ class TestParameters:
         module = importlib.import_module(f"sknnopt.{MODULES.get(name, name + 's')}")
         for wrong in ("nothing like it", 3):
             with pytest.raises(InvalidParameterError) as caught:
-                NNClassifier(**{**QUICK, name: wrong}).fit(*IRIS)
+                basic(NNClassifier, **{**QUICK, name: wrong}).fit(*IRIS)
             assert all(repr(known) in str(caught.value) for known in module.names())
 
     def test_a_class_in_the_place_of_its_object(self):
         with pytest.raises(InvalidParameterError, match=r"Did you mean Adam\(\)\?"):
-            NNClassifier(**QUICK, optimizer=optimizers.Adam).fit(*IRIS)
+            basic(NNClassifier, **QUICK, optimizer=optimizers.Adam).fit(*IRIS)
 
     def test_a_technique_with_a_wrong_parameter(self):
         with pytest.raises(InvalidParameterError, match=r"'momentum' parameter of SGD must be .* Got 2 instead"):
-            NNClassifier(**QUICK, optimizer=optimizers.SGD(momentum=2)).fit(*IRIS)
+            basic(NNClassifier, **QUICK, optimizer=optimizers.SGD(momentum=2)).fit(*IRIS)
 
     @pytest.mark.parametrize(("make", "loss", "task"), [
         (NNClassifier, "squared_error", "regression"), (NNRegressor, "cross_entropy", "classification"),
@@ -177,7 +178,7 @@ class TestParameters:
         with pytest.raises(
             InvalidParameterError, match=f"'loss' parameter got .*is for {task}.*targets; for .*choose from"
         ):
-            make(**QUICK, loss=loss).fit(*data(make))
+            basic(make, **QUICK, loss=loss).fit(*data(make))
 
     def test_label_smoothing_of_a_loss_that_does_not(self):
         def own(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -186,7 +187,7 @@ class TestParameters:
         with pytest.raises(
             InvalidParameterError, match=r"(?s)'label_smoothing' parameter must be 0 or 'auto' with loss=.*Got 0\.1"
         ):
-            NNClassifier(**QUICK, loss=own, label_smoothing=0.1).fit(*IRIS)
+            basic(NNClassifier, **QUICK, loss=own, label_smoothing=0.1).fit(*IRIS)
 
     @pytest.mark.parametrize(
         ("given", "message"),
@@ -202,11 +203,11 @@ class TestParameters:
     )
     def test_set_params(self, given, message):
         with pytest.raises(ValueError, match=message):
-            NNClassifier(**QUICK, optimizer="sgd").set_params(**given)
+            basic(NNClassifier, **QUICK, optimizer="sgd").set_params(**given)
 
     def test_positional_arguments(self):
         with pytest.raises(TypeError, match="positional"):
-            NNClassifier("mlp")
+            basic(NNClassifier, "mlp")
 
 
 X, y = IRIS
@@ -261,43 +262,43 @@ class TestData:
         ],
     )
     def test_fit(self, make, given, message, preprocessing):
-        network = make(**QUICK, preprocessing=preprocessing)
+        network = basic(make, **QUICK, preprocessing=preprocessing)
         with pytest.raises(ValueError, match=message):
             network.fit(*given)
         network.fit(X, y).predict(X)
 
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
     def test_nan_without_preprocessing(self, make):
-        network = make(**QUICK, preprocessing=None)
+        network = basic(make, **QUICK, preprocessing=None)
         with pytest.raises(ValueError, match="Input X contains NaN"):
             network.fit(WITH_NAN, y)
         network.fit(X, y)
         with pytest.raises(ValueError, match="Input X contains NaN"):
             network.predict(WITH_NAN)
-        assert np.isfinite(make(**QUICK).fit(X, y)._raw_scores(WITH_NAN)).all()
+        assert np.isfinite(basic(make, **QUICK).fit(X, y)._raw_scores(WITH_NAN)).all()
 
     def test_strings_without_preprocessing(self):
         with pytest.raises(ValueError, match="could not convert string to float"):
-            NNRegressor(**QUICK, preprocessing=None).fit(pd.DataFrame({"a": ["x", "y"] * 9}), [1, 2] * 9)
+            basic(NNRegressor, **QUICK, preprocessing=None).fit(pd.DataFrame({"a": ["x", "y"] * 9}), [1, 2] * 9)
 
     def test_a_column_that_is_neither_numbers_nor_categories_is_named(self):
         frame = pd.DataFrame({"fine": range(4), "strange": [[1], [2], [3], [4]]})
         with pytest.raises(TypeError, match="Column 'strange'"):
-            NNRegressor(**QUICK).fit(frame, [1, 2, 3, 4])
+            basic(NNRegressor, **QUICK).fit(frame, [1, 2, 3, 4])
 
     @pytest.mark.parametrize("loss_y", [("poisson", y - 1.0), ("poisson", 0.0 * y)], ids=["negative", "zero"])
     def test_a_target_the_loss_is_not_for(self, loss_y):
         loss, target = loss_y
         with pytest.raises(ValueError, match=r"non-negative y and sum\(y\) > 0"):
-            NNRegressor(**QUICK, loss=loss).fit(X, target)
+            basic(NNRegressor, **QUICK, loss=loss).fit(X, target)
 
     def test_class_weights_of_unknown_classes(self):
         with pytest.raises(ValueError, match="are not in class_weight"):
-            NNClassifier(**QUICK, class_weight={"setosa": 2}).fit(X, y)
+            basic(NNClassifier, **QUICK, class_weight={"setosa": 2}).fit(X, y)
 
     @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
     def test_prediction(self, method):
-        clf = NNClassifier(**QUICK)
+        clf = basic(NNClassifier, **QUICK)
         with pytest.raises(NotFittedError, match="not fitted yet"):
             getattr(clf, method)(X)
         clf.fit(X, y)
@@ -311,10 +312,10 @@ class TestData:
                 getattr(clf, method)(given)
 
     def test_attributes_before_fit(self):
-        clf = NNClassifier(**QUICK)
+        clf = basic(NNClassifier, **QUICK)
         with pytest.raises(NotFittedError):
             clf.net_  # noqa: B018
         for name in ("classes_", "loss_curve_", "validation_scores_", "module_"):
             assert not hasattr(clf, name)
         with pytest.raises(NotFittedError):
-            NNRegressor(**QUICK).predict(X)
+            basic(NNRegressor, **QUICK).predict(X)

@@ -16,6 +16,7 @@ from sklearn.datasets import (
     make_multilabel_classification,
 )
 from sklearn.metrics import d2_pinball_score
+from support import basic
 from torch import Tensor, nn
 
 from sknnopt import NNClassifier, NNRegressor, losses, optimizers
@@ -43,7 +44,7 @@ def two_targets() -> tuple[np.ndarray, np.ndarray]:
 class TestTasks:
     def test_binary(self):
         X, y = CANCER
-        clf = NNClassifier(**QUICK).fit(X, y)
+        clf = basic(NNClassifier, **QUICK).fit(X, y)
         probability = clf.predict_proba(X)
         assert probability.shape == (300, 2)
         assert probability.dtype == np.float64
@@ -53,13 +54,13 @@ class TestTasks:
 
     def test_multiclass(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK).fit(X, y)
+        clf = basic(NNClassifier, **QUICK).fit(X, y)
         assert clf.predict_proba(X).shape == (150, 3)
         assert clf.score(X, y) > 0.93
 
     def test_multilabel(self):
         X, Y = LABELS
-        clf = NNClassifier(**QUICK).fit(X, Y)
+        clf = basic(NNClassifier, **QUICK).fit(X, Y)
         probability = clf.predict_proba(X)
         assert probability.shape == Y.shape
         assert_array_equal(clf.predict(X), probability > 0.5)
@@ -68,7 +69,7 @@ class TestTasks:
 
     def test_regression_in_the_targets_units(self):
         X, y = DIABETES
-        reg = NNRegressor(**QUICK).fit(X, y)
+        reg = basic(NNRegressor, **QUICK).fit(X, y)
         assert reg.predict(X).shape == (442,)
         assert reg.predict(X).dtype == np.float64
         assert reg.score(X, y) > 0.45
@@ -77,7 +78,7 @@ class TestTasks:
 
     def test_several_targets_are_scaled_each(self):
         X, Y = two_targets()
-        reg = NNRegressor(**{**QUICK, "max_epochs": 30}).fit(X, Y)
+        reg = basic(NNRegressor, **{**QUICK, "max_epochs": 30}).fit(X, Y)
         assert reg.predict(X).shape == Y.shape
         residual = ((reg.predict(X) - Y) ** 2).mean(axis=0) / Y.var(axis=0)
         assert (residual < [0.55, 0.2]).all()
@@ -85,12 +86,12 @@ class TestTasks:
     def test_a_column_of_targets_is_one_target(self):
         X, y = DIABETES
         with pytest.warns(UserWarning, match="A column-vector y was passed"):
-            reg = NNRegressor(**QUICK).fit(X, y[:, None])
-        assert_array_equal(reg.predict(X), NNRegressor(**QUICK).fit(X, y).predict(X))
+            reg = basic(NNRegressor, **QUICK).fit(X, y[:, None])
+        assert_array_equal(reg.predict(X), basic(NNRegressor, **QUICK).fit(X, y).predict(X))
 
     def test_no_hidden_layer_is_a_linear_model(self):
         X, y = DIABETES
-        reg = NNRegressor(**{**QUICK, "hidden_layer_sizes": ()}, preprocessing=None).fit(X, y)
+        reg = basic(NNRegressor, **{**QUICK, "hidden_layer_sizes": ()}, preprocessing=None).fit(X, y)
         base, step = reg.predict(np.zeros((1, 10))), np.eye(10)
         assert_allclose(reg.predict(2 * step) - base, 2 * (reg.predict(step) - base), rtol=1e-3, atol=1e-3)
 
@@ -99,22 +100,22 @@ class TestLosses:
     @pytest.mark.parametrize("name", ["auto", *losses.names("classification")])
     def test_classification(self, name):
         X, y = IRIS
-        assert NNClassifier(**QUICK, loss=name).fit(X, y).score(X, y) > 0.93
+        assert basic(NNClassifier, **QUICK, loss=name).fit(X, y).score(X, y) > 0.93
 
     @pytest.mark.parametrize("name", ["auto", *losses.names("multilabel")])
     def test_multilabel(self, name):
         X, Y = LABELS
-        assert (NNClassifier(**QUICK, loss=name).fit(X, Y).predict(X) == Y).mean() > 0.85
+        assert (basic(NNClassifier, **QUICK, loss=name).fit(X, Y).predict(X) == Y).mean() > 0.85
 
     @pytest.mark.parametrize("name", ["auto", *losses.names("regression")])
     def test_regression(self, name):
         X, y = DIABETES
-        assert NNRegressor(**{**QUICK, "max_epochs": 30}, loss=name).fit(X, y).score(X, y) > 0.4
+        assert basic(NNRegressor, **{**QUICK, "max_epochs": 30}, loss=name).fit(X, y).score(X, y) > 0.4
 
     @pytest.mark.parametrize("quantile", [0.1, 0.9])
     def test_a_quantile_lies_above_that_share_of_the_targets(self, quantile):
         X, y = DIABETES
-        reg = NNRegressor(**{**QUICK, "max_epochs": 40}, loss=losses.Quantile(quantile=quantile)).fit(X, y)
+        reg = basic(NNRegressor, **{**QUICK, "max_epochs": 40}, loss=losses.Quantile(quantile=quantile)).fit(X, y)
         assert (y <= reg.predict(X)).mean() == pytest.approx(quantile, abs=0.06)
         assert d2_pinball_score(y, reg.predict(X), alpha=quantile) > 0.15
 
@@ -122,7 +123,7 @@ class TestLosses:
         rng = np.random.RandomState(0)
         X = rng.normal(size=(400, 3))
         y = rng.poisson(np.exp(1 + X[:, 0]))
-        predicted = NNRegressor(**{**QUICK, "max_epochs": 40}, loss="poisson").fit(X, y).predict(X)
+        predicted = basic(NNRegressor, **{**QUICK, "max_epochs": 40}, loss="poisson").fit(X, y).predict(X)
         assert (predicted > 0).all()
         assert predicted.mean() == pytest.approx(y.mean(), rel=0.1)
 
@@ -132,14 +133,14 @@ class TestLosses:
         def squared(output: Tensor, target: Tensor) -> Tensor:
             return (output - target).square().mean(1)
 
-        own = NNRegressor(**QUICK, loss=squared).fit(X, y)
-        assert_allclose(own.predict(X), NNRegressor(**QUICK).fit(X, y).predict(X), rtol=1e-4)
+        own = basic(NNRegressor, **QUICK, loss=squared).fit(X, y)
+        assert_allclose(own.predict(X), basic(NNRegressor, **QUICK).fit(X, y).predict(X), rtol=1e-4)
 
     def test_loss_curve_is_the_losses_mean(self):
         """With a full batch and no dropout, the first epoch's loss is that of the initial weights."""
         X, y = IRIS
         settings = {**QUICK, "batch_size": 10**6, "dropout": 0.0, "learning_rate": 1e-12}
-        clf = NNClassifier(**settings, label_smoothing=0.0).fit(X, y)
+        clf = basic(NNClassifier, **settings, label_smoothing=0.0).fit(X, y)
         expected = -np.log(clf.predict_proba(X)[np.arange(150), y]).mean()
         assert clf.loss_curve_[0] == pytest.approx(expected, rel=1e-5)
 
@@ -167,7 +168,7 @@ class TestLabels:
     )
     def test_come_back_as_given(self, names, stopping):
         X, codes = IRIS
-        clf = NNClassifier(**QUICK, **stopping).fit(X, names[codes])
+        clf = basic(NNClassifier, **QUICK, **stopping).fit(X, names[codes])
         assert_array_equal(clf.classes_, np.unique(names))
         predicted = clf.predict(X)
         assert predicted.dtype == names.dtype
@@ -177,7 +178,7 @@ class TestLabels:
     @pytest.mark.parametrize("scoring", ["loss", "accuracy", "average_precision", "f1"])
     def test_bools(self, scoring):
         X, y = CANCER
-        clf = NNClassifier(**QUICK, early_stopping=True, scoring=scoring).fit(X, y == 1)
+        clf = basic(NNClassifier, **QUICK, early_stopping=True, scoring=scoring).fit(X, y == 1)
         assert clf.predict(X).dtype == bool
         assert (clf.predict(X) == (y == 1)).mean() > 0.95
 
@@ -185,7 +186,7 @@ class TestLabels:
 class TestPredictions:
     def test_binary_definitions(self):
         X, y = CANCER
-        clf = NNClassifier(**QUICK).fit(X, y)
+        clf = basic(NNClassifier, **QUICK).fit(X, y)
         probability = clf.predict_proba(X)
         odds = clf.decision_function(X)
         assert odds.shape == (300,)
@@ -196,25 +197,25 @@ class TestPredictions:
 
     def test_multiclass_definitions(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK).fit(X, y)
+        clf = basic(NNClassifier, **QUICK).fit(X, y)
         assert_allclose(clf.decision_function(X), np.log(clf.predict_proba(X)), rtol=1e-10)
         assert_array_equal(clf.decision_function(X), clf.predict_log_proba(X))
 
     def test_multilabel_definitions(self):
         X, Y = LABELS
-        clf = NNClassifier(**QUICK).fit(X, Y)
+        clf = basic(NNClassifier, **QUICK).fit(X, Y)
         assert_allclose(clf.decision_function(X), logit(clf.predict_proba(X)), rtol=1e-6, atol=1e-9)
         assert_allclose(np.exp(clf.predict_log_proba(X)), clf.predict_proba(X), rtol=1e-12)
 
     def test_log_probabilities_stay_finite_where_probabilities_vanish(self):
         X, y = IRIS
-        network = NNClassifier(**QUICK, preprocessing=None).fit(X, y)
+        network = basic(NNClassifier, **QUICK, preprocessing=None).fit(X, y)
         assert np.isfinite(network.predict_log_proba(1e4 * X)).all()
 
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
     def test_a_row_alone_has_the_same_bits_as_among_others(self, make):
         X, y = IRIS
-        network = make(**QUICK).fit(X, y)
+        network = basic(make, **QUICK).fit(X, y)
         predict = network.predict_proba if make is NNClassifier else network.predict
         alone = np.concatenate([predict(X[i : i + 1]) for i in range(0, 150, 7)])
         assert_array_equal(predict(X)[::7], alone)
@@ -223,7 +224,7 @@ class TestPredictions:
 class TestFittedAttributes:
     def test_are_those_documented(self):
         X, y = IRIS
-        for network in (NNClassifier(**QUICK).fit(X, y), NNRegressor(**QUICK).fit(X, y)):
+        for network in (basic(NNClassifier, **QUICK).fit(X, y), basic(NNRegressor, **QUICK).fit(X, y)):
             documented = network.__doc__.partition("Attributes\n    ----------")[2].partition("Examples")[0]
             for line in documented.splitlines():
                 if line.startswith("    ") and not line.startswith("     "):
@@ -244,7 +245,7 @@ class TestFittedAttributes:
 
     def test_values(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK, early_stopping=True, scoring="accuracy").fit(X, y)
+        clf = basic(NNClassifier, **QUICK, early_stopping=True, scoring="accuracy").fit(X, y)
         assert clf.n_features_in_ == 4
         assert clf.n_outputs_ == 3
         assert clf.n_iter_ == len(clf.history_) == len(clf.loss_curve_) == len(clf.validation_scores_)
@@ -263,7 +264,7 @@ class TestFittedAttributes:
 
     def test_without_withheld_rows(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK).fit(X, y)
+        clf = basic(NNClassifier, **QUICK).fit(X, y)
         assert clf.validation_scores_ is None
         assert clf.n_validation_samples_ == 0
         assert clf.best_epoch_ == clf.n_iter_ == 20
@@ -271,7 +272,7 @@ class TestFittedAttributes:
 
     def test_weight_norm_is_that_of_the_fitted_parameters(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK).fit(X, y)
+        clf = basic(NNClassifier, **QUICK).fit(X, y)
         flat = torch.cat([parameter.flatten() for parameter in clf.module_.parameters()])
         assert clf.history_[-1]["weight_norm"] == pytest.approx(flat.norm().item(), rel=1e-5)
 
@@ -279,7 +280,7 @@ class TestFittedAttributes:
     @pytest.mark.parametrize("network", ["mlp", "resnet", "tabm"])
     def test_module_scores_are_the_log_odds(self, network, activation):
         X, y = IRIS
-        clf = NNClassifier(**QUICK, network=network, activation=activation, normalization="batch").fit(X, y)
+        clf = basic(NNClassifier, **QUICK, network=network, activation=activation, normalization="batch").fit(X, y)
         before = clf.decision_function(X)
         assert_array_equal(pickle.loads(pickle.dumps(clf)).decision_function(X), before)
         assert clf.n_parameters_ == sum(parameter.numel() for parameter in clf.module_.parameters())
@@ -291,7 +292,9 @@ class TestFittedAttributes:
 @pytest.mark.parametrize("optimizer", optimizers.names())
 def test_every_optimizer_learns_in_the_engine(optimizer: str) -> None:
     X, y = load_digits(return_X_y=True)
-    network = NNClassifier(optimizer=optimizer, hidden_layer_sizes=(32,), max_epochs=10, random_state=0).fit(X, y)
+    network = basic(NNClassifier, optimizer=optimizer, hidden_layer_sizes=(32,), max_epochs=10, random_state=0).fit(
+        X, y
+    )
     assert network.loss_curve_[-1] < 0.95 * network.loss_curve_[0]
     assert network.history_[-1]["weight_norm"] > 0.5 * network.history_[0]["weight_norm"]
 
@@ -303,7 +306,7 @@ def test_every_network_learns_and_goes_on(network: str, activation: str, normali
     X, y = load_digits(return_X_y=True)
     settings = {"hidden_layer_sizes": (32, 32), "max_epochs": 8, "learning_rate": 0.01, "random_state": 0}
     settings |= {"network": network, "n_heads": 2, "activation": activation, "normalization": normalization}
-    clf = NNClassifier(schedule="constant", **settings)
+    clf = basic(NNClassifier, schedule="constant", **settings)
     assert clf.fit(X[::2], y[::2]).score(X[1::2], y[1::2]) > 0.9
     before = clf.loss_curve_[-1]
     assert clf.partial_fit(X[::2], y[::2]).loss_curve_[-1] < 1.2 * before

@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from support import basic
 
 from sknnopt import NNClassifier, NNRegressor
 
@@ -46,21 +47,21 @@ class TestArrays:
     @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64", "int8", "uint8"])
     def test_types_give_equal_networks(self, dtype):
         X, y = DIGITS
-        expected = NNClassifier(**QUICK).fit(X, y).predict_proba(X)
-        got = NNClassifier(**QUICK).fit(X.astype(dtype), y).predict_proba(X.astype(dtype))
+        expected = basic(NNClassifier, **QUICK).fit(X, y).predict_proba(X)
+        got = basic(NNClassifier, **QUICK).fit(X.astype(dtype), y).predict_proba(X.astype(dtype))
         assert_array_equal(got, expected)
 
     def test_bool(self):
         X, y = DIGITS
         X = X > 7
-        clf = NNClassifier(**QUICK).fit(X, y)
+        clf = basic(NNClassifier, **QUICK).fit(X, y)
         assert_array_equal(clf.predict_proba(X), clf.predict_proba(X.astype(float)))
 
     @pytest.mark.parametrize("precision", ["float32", "float64"])
     @pytest.mark.parametrize("preprocessing", ["auto", None])
     def test_precision_is_that_of_weights_and_encoding(self, precision, preprocessing):
         X, y = IRIS
-        clf = NNClassifier(**QUICK, precision=precision, preprocessing=preprocessing).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, precision=precision, preprocessing=preprocessing).fit(X, y)
         assert {str(value.dtype) for value in clf.module_.parameters()} == {f"torch.{precision}"}
         if preprocessing == "auto":
             assert clf.preprocessor_.transform(X).dtype == precision
@@ -77,7 +78,7 @@ class TestArrays:
         }[order]
         given.flags.writeable = False
         for preprocessing in ("auto", None):
-            clf = NNClassifier(**QUICK, preprocessing=preprocessing)
+            clf = basic(NNClassifier, **QUICK, preprocessing=preprocessing)
             assert_array_equal(clf.fit(given, y).predict_proba(given), clf.fit(X, y).predict_proba(X))
 
     @pytest.mark.parametrize("preprocessing", ["auto", None])
@@ -85,15 +86,15 @@ class TestArrays:
         X, y = IRIS[0].astype(np.float32), IRIS[1].astype(np.float64)
         before = X.copy(), y.copy()
         weight = np.linspace(0, 1, 150)
-        NNRegressor(**QUICK, preprocessing=preprocessing).fit(X, y, weight).predict(X)
+        basic(NNRegressor, **QUICK, preprocessing=preprocessing).fit(X, y, weight).predict(X)
         assert_array_equal(X, before[0])
         assert_array_equal(y, before[1])
         assert_array_equal(weight, np.linspace(0, 1, 150))
 
     def test_lists(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK).fit(X.tolist(), y.tolist())
-        assert_array_equal(clf.predict_proba(X.tolist()), NNClassifier(**QUICK).fit(X, y).predict_proba(X))
+        clf = basic(NNClassifier, **QUICK).fit(X.tolist(), y.tolist())
+        assert_array_equal(clf.predict_proba(X.tolist()), basic(NNClassifier, **QUICK).fit(X, y).predict_proba(X))
 
     @pytest.mark.parametrize("kind", ["csr_array", "csr_matrix", "csc_array", "coo_array"])
     def test_sparse_equals_dense_without_preprocessing(self, kind):
@@ -101,13 +102,13 @@ class TestArrays:
         X = X / 16
         given = getattr(sparse, kind)(X)
         settings = {**QUICK, "preprocessing": None, "early_stopping": True, "scoring": "accuracy"}
-        dense, thin = NNClassifier(**settings).fit(X, y), NNClassifier(**settings).fit(given, y)
+        dense, thin = basic(NNClassifier, **settings).fit(X, y), basic(NNClassifier, **settings).fit(given, y)
         assert_array_equal(thin.predict_proba(given), dense.predict_proba(X))
         assert_array_equal(thin.predict_proba(X), dense.predict_proba(X))
 
     def test_sparse_is_encoded_by_its_largest_values(self):
         X, y = DIGITS
-        clf = NNClassifier(**{**QUICK, "learning_rate": 0.01}).fit(sparse.csr_array(X), y)
+        clf = basic(NNClassifier, **{**QUICK, "learning_rate": 0.01}).fit(sparse.csr_array(X), y)
         encoded = clf.preprocessor_.transform(sparse.csr_array(X))
         assert sparse.issparse(encoded)
         assert abs(encoded).max() == 1
@@ -117,8 +118,8 @@ class TestArrays:
         X, y = DIGITS
         weight = np.arange(300) % 3
         settings = {**QUICK, "early_stopping": True, "preprocessing": None}
-        thin = NNClassifier(**settings).fit(sparse.csr_array(X), y, weight)
-        dense = NNClassifier(**settings).fit(X, y, weight)
+        thin = basic(NNClassifier, **settings).fit(sparse.csr_array(X), y, weight)
+        dense = basic(NNClassifier, **settings).fit(X, y, weight)
         assert_array_equal(thin.predict_proba(X), dense.predict_proba(X))
 
 
@@ -129,9 +130,9 @@ class TestFrames:
         X, y = DIGITS
         names = [f"pixel {i}" for i in range(64)]
         given = frame(dict(zip(names, X.T.astype(dtype), strict=True)))
-        clf = NNClassifier(**QUICK).fit(given, y)
+        clf = basic(NNClassifier, **QUICK).fit(given, y)
         assert clf.feature_names_in_.tolist() == names
-        expected = NNClassifier(**QUICK).fit(X, y)
+        expected = basic(NNClassifier, **QUICK).fit(X, y)
         assert_array_equal(clf.predict_proba(given), expected.predict_proba(X))
 
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
@@ -139,7 +140,7 @@ class TestFrames:
         columns, answers = raw_table()
         y = answers if make is NNClassifier else [len(answer) for answer in answers]
         settings = {**QUICK, "hidden_layer_sizes": (32,), "max_epochs": 60, "activation": "relu", "dropout": 0.0}
-        network = make(**settings, learning_rate=0.01)
+        network = basic(make, **settings, learning_rate=0.01)
         pandas, polars = pd.DataFrame(columns), pl.DataFrame(columns, strict=False)
         fitted = network.fit(pandas, y)
         assert fitted.score(pandas, y) > (0.9 if make is NNClassifier else 0.6)
@@ -150,7 +151,7 @@ class TestFrames:
     def test_unseen_levels_and_missing_values_in_prediction(self):
         columns, y = raw_table()
         frame = pd.DataFrame(columns)
-        clf = NNClassifier(**QUICK).fit(frame, y)
+        clf = basic(NNClassifier, **QUICK).fit(frame, y)
         new = frame.head(3).copy()
         new["city"] = ["Paris", "Oslo", None]
         new["size"] = [np.nan, np.nan, 1e30]
@@ -161,28 +162,28 @@ class TestFrames:
         X = pd.DataFrame({"code": rng.randint(0, 6, 300), "noise": rng.normal(size=300)})
         y = np.array([3.0, -5.0, 9.0, 0.0, 7.0, -2.0])[X["code"]]
         settings = {**QUICK, "max_epochs": 30, "learning_rate": 0.02}
-        as_category = NNRegressor(**settings, categorical_features=["code"]).fit(X, y)
+        as_category = basic(NNRegressor, **settings, categorical_features=["code"]).fit(X, y)
         assert as_category.preprocessor_.n_features_out_ == 7
         assert as_category.score(X, y) > 0.98
-        assert NNRegressor(**settings, categorical_features=[0]).fit(X, y).score(X, y) > 0.98
+        assert basic(NNRegressor, **settings, categorical_features=[0]).fit(X, y).score(X, y) > 0.98
 
     def test_series_as_targets(self):
         X, y = IRIS
-        expected = NNClassifier(**QUICK, early_stopping=True).fit(X, y).predict_proba(X)
+        expected = basic(NNClassifier, **QUICK, early_stopping=True).fit(X, y).predict_proba(X)
         for target in (
             pd.Series(y, index=np.arange(150)[::-1]),
             pl.Series(y),
             pd.Series(y).astype("category"),
         ):
-            clf = NNClassifier(**QUICK, early_stopping=True).fit(pd.DataFrame(X), target)
+            clf = basic(NNClassifier, **QUICK, early_stopping=True).fit(pd.DataFrame(X), target)
             assert_array_equal(clf.predict_proba(pd.DataFrame(X)), expected)
 
     def test_a_frame_of_targets(self):
         X, y = load_diabetes(return_X_y=True)
         frame = pd.DataFrame({"a": y, "b": -y})
-        reg = NNRegressor(**QUICK, early_stopping=True).fit(X, frame)
+        reg = basic(NNRegressor, **QUICK, early_stopping=True).fit(X, frame)
         assert_array_equal(
-            reg.predict(X), NNRegressor(**QUICK, early_stopping=True).fit(X, frame.to_numpy()).predict(X)
+            reg.predict(X), basic(NNRegressor, **QUICK, early_stopping=True).fit(X, frame.to_numpy()).predict(X)
         )
 
     def test_the_index_does_not_matter(self):
@@ -190,7 +191,7 @@ class TestFrames:
         frame = pd.DataFrame(columns)
         settings = {**QUICK, "early_stopping": True, "scoring": "accuracy"}
         shuffled = frame.set_index(np.random.RandomState(0).permutation(len(frame)))
-        clf = NNClassifier(**settings)
+        clf = basic(NNClassifier, **settings)
         weight = np.arange(len(y)) % 4
         expected = clf.fit(frame, y, weight).predict_proba(frame)
         assert_array_equal(clf.fit(shuffled, y, weight).predict_proba(shuffled), expected)
@@ -198,7 +199,7 @@ class TestFrames:
     def test_columns_in_another_order_are_refused(self):
         columns, y = raw_table()
         frame = pd.DataFrame(columns)
-        clf = NNClassifier(**QUICK).fit(frame, y)
+        clf = basic(NNClassifier, **QUICK).fit(frame, y)
         with pytest.raises(ValueError, match="feature names should match"):
             clf.predict(frame[frame.columns[::-1]])
 
@@ -209,13 +210,13 @@ class TestPreprocessing:
         settings = {**QUICK, "max_epochs": 40, "learning_rate": 0.02}
         wild = X * [1e6, 1e-6, 1, 100] + [0, 0, 1e5, -3]
         wild[0, 0] = 1e12
-        assert NNClassifier(**settings).fit(wild, y).score(wild, y) > 0.93
-        assert NNClassifier(**settings, preprocessing=None).fit(wild, y).score(wild, y) < 0.93
+        assert basic(NNClassifier, **settings).fit(wild, y).score(wild, y) > 0.93
+        assert basic(NNClassifier, **settings, preprocessing=None).fit(wild, y).score(wild, y) < 0.93
 
     def test_in_a_pipeline_after_sklearns_scaler(self):
         X, y = IRIS
         settings = {**QUICK, "max_epochs": 40, "learning_rate": 0.02}
-        own = NNClassifier(**settings, preprocessing=None)
+        own = basic(NNClassifier, **settings, preprocessing=None)
         piped = make_pipeline(StandardScaler(), own).fit(X, y)
         assert piped.score(X, y) > 0.93
         scaled = StandardScaler().fit_transform(X)
@@ -224,7 +225,7 @@ class TestPreprocessing:
     def test_a_constant_column_changes_nothing_learnt(self):
         X, y = IRIS
         wide = np.column_stack([X, np.full(150, 7.0)])
-        clf = NNClassifier(**{**QUICK, "max_epochs": 40, "learning_rate": 0.02}).fit(wide, y)
+        clf = basic(NNClassifier, **{**QUICK, "max_epochs": 40, "learning_rate": 0.02}).fit(wide, y)
         moved = wide.copy()
         moved[:, 4] = -100
         assert_allclose(clf.predict_proba(moved), clf.predict_proba(wide))

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_multilabel_classification
 from sklearn.utils.class_weight import compute_class_weight
+from support import basic
 from torch import nn
 
 from sknnopt import NNClassifier, NNRegressor
@@ -45,11 +46,11 @@ class TestZeroWeight:
         X, y = IRIS
         counted = np.random.RandomState(0).rand(150) > 0.3
         wild = np.where(counted[:, None], X, 1e6)
-        weighted = NNClassifier(**QUICK, **settings).fit(wild, y, counted.astype(float))
-        removed = NNClassifier(**QUICK, **settings).fit(X[counted], y[counted], np.ones(counted.sum()))
+        weighted = basic(NNClassifier, **QUICK, **settings).fit(wild, y, counted.astype(float))
+        removed = basic(NNClassifier, **QUICK, **settings).fit(X[counted], y[counted], np.ones(counted.sum()))
         equal_weights(weighted, removed)
         assert_array_equal(weighted.predict_proba(X), removed.predict_proba(X))
-        unweighted = NNClassifier(**QUICK, **settings).fit(X[counted], y[counted])
+        unweighted = basic(NNClassifier, **QUICK, **settings).fit(X[counted], y[counted])
         equal_weights(weighted, unweighted)
 
     @pytest.mark.parametrize("loss", ["squared_error", "poisson", "huber"])
@@ -59,14 +60,14 @@ class TestZeroWeight:
         weight = np.random.RandomState(0).randint(0, 3, 442).astype(float)
         wild = np.where(weight > 0, y, 1e9)
         settings = {**QUICK, "loss": loss, "early_stopping": early_stopping}
-        weighted = NNRegressor(**settings).fit(X, wild, weight)
-        removed = NNRegressor(**settings).fit(X[weight > 0], y[weight > 0], weight[weight > 0])
+        weighted = basic(NNRegressor, **settings).fit(X, wild, weight)
+        removed = basic(NNRegressor, **settings).fit(X[weight > 0], y[weight > 0], weight[weight > 0])
         equal_weights(weighted, removed)
         assert_array_equal(weighted.predict(X), removed.predict(X))
 
     def test_a_class_without_weight_is_not_a_class(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK).fit(X, y, (y != 1).astype(float))
+        clf = basic(NNClassifier, **QUICK).fit(X, y, (y != 1).astype(float))
         assert clf.classes_.tolist() == [0, 2]
         assert clf.predict_proba(X).shape == (150, 2)
 
@@ -79,8 +80,8 @@ class TestIntegerWeight:
         X, y = IRIS
         weight = np.random.RandomState(0).randint(1, 5, 150)
         settings = {**QUICK, "batch_size": 10**6, "dropout": 0.0, "activation": activation}
-        weighted = NNClassifier(**settings).fit(X, y, weight)
-        repeated = NNClassifier(**settings).fit(X.repeat(weight, axis=0), y.repeat(weight))
+        weighted = basic(NNClassifier, **settings).fit(X, y, weight)
+        repeated = basic(NNClassifier, **settings).fit(X.repeat(weight, axis=0), y.repeat(weight))
         assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), rtol=1e-4)
         assert_allclose(weighted.loss_curve_, repeated.loss_curve_, rtol=1e-4)
 
@@ -89,14 +90,14 @@ class TestIntegerWeight:
         X, y = DIABETES
         weight = np.random.RandomState(0).randint(0, 5, 442)
         settings = {**QUICK, "batch_size": 10**6, "dropout": 0.0, "loss": loss}
-        weighted = NNRegressor(**settings).fit(X, y, weight)
-        repeated = NNRegressor(**settings).fit(X.repeat(weight, axis=0), y.repeat(weight))
+        weighted = basic(NNRegressor, **settings).fit(X, y, weight)
+        repeated = basic(NNRegressor, **settings).fit(X.repeat(weight, axis=0), y.repeat(weight))
         assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-4)
 
     def test_only_ratios_count(self):
         X, y = IRIS
         weight = np.random.RandomState(0).randint(1, 5, 150)
-        first, second = (NNClassifier(**QUICK).fit(X, y, factor * weight) for factor in (1, 1024))
+        first, second = (basic(NNClassifier, **QUICK).fit(X, y, factor * weight) for factor in (1, 1024))
         assert_allclose(first.predict_proba(X), second.predict_proba(X), rtol=1e-5)
 
 
@@ -108,35 +109,37 @@ class TestClassWeight:
     def test_a_dict_is_the_sample_weights(self):
         X, y = IRIS
         weights = {0: 1.0, 1: 5.0, 2: 0.5}
-        first = NNClassifier(**self.settings(class_weight=weights)).fit(X, y)
-        second = NNClassifier(**self.settings()).fit(X, y, np.array([1.0, 5.0, 0.5])[y])
+        first = basic(NNClassifier, **self.settings(class_weight=weights)).fit(X, y)
+        second = basic(NNClassifier, **self.settings()).fit(X, y, np.array([1.0, 5.0, 0.5])[y])
         equal_weights(first, second)
 
     def test_names_of_classes(self):
         X, y = IRIS
         names = np.array(["a", "b", "c"])
-        first = NNClassifier(**self.settings(class_weight={"b": 5.0})).fit(X, names[y])
-        second = NNClassifier(**self.settings()).fit(X, y, np.array([1.0, 5.0, 1.0])[y])
+        first = basic(NNClassifier, **self.settings(class_weight={"b": 5.0})).fit(X, names[y])
+        second = basic(NNClassifier, **self.settings()).fit(X, y, np.array([1.0, 5.0, 1.0])[y])
         equal_weights(first, second)
 
     def test_balanced(self):
         X, y = CANCER
         balanced = compute_class_weight("balanced", classes=np.array([0, 1]), y=y)
-        first = NNClassifier(**self.settings(class_weight="balanced")).fit(X, y)
-        second = NNClassifier(**self.settings()).fit(X, y, balanced[y])
+        first = basic(NNClassifier, **self.settings(class_weight="balanced")).fit(X, y)
+        second = basic(NNClassifier, **self.settings()).fit(X, y, balanced[y])
         equal_weights(first, second)
 
     def test_balanced_is_counted_with_the_sample_weights(self):
         X, y = IRIS
         weight = np.random.RandomState(0).randint(0, 4, 150)
-        first = NNClassifier(**self.settings(class_weight="balanced")).fit(X, y, weight)
-        second = NNClassifier(**self.settings(class_weight="balanced")).fit(X.repeat(weight, axis=0), y.repeat(weight))
+        first = basic(NNClassifier, **self.settings(class_weight="balanced")).fit(X, y, weight)
+        second = basic(NNClassifier, **self.settings(class_weight="balanced")).fit(
+            X.repeat(weight, axis=0), y.repeat(weight)
+        )
         assert_allclose(first.predict_proba(X), second.predict_proba(X), rtol=1e-4)
 
     def test_balanced_is_counted_from_training_rows_alone(self):
         """Of the withheld rows all labels become the first class: training is the same to the bit."""
         X, y = CANCER
-        clf = NNClassifier(**self.settings(class_weight="balanced", early_stopping=True, n_iter_no_change=99))
+        clf = basic(NNClassifier, **self.settings(class_weight="balanced", early_stopping=True, n_iter_no_change=99))
         held_out = np.arange(len(y)) % 5 == 0
         first = clf.fit(X[~held_out], y[~held_out], X_val=X[held_out], y_val=y[held_out])
         losses = first.loss_curve_
@@ -146,15 +149,15 @@ class TestClassWeight:
     def test_multilabel(self):
         X, Y = make_multilabel_classification(200, n_classes=2, random_state=0)
         factors = [{0: 1, 1: 3}, {0: 2, 1: 1}]
-        first = NNClassifier(**self.settings(class_weight=factors)).fit(X, Y)
+        first = basic(NNClassifier, **self.settings(class_weight=factors)).fit(X, Y)
         weight = np.array([1, 3])[Y[:, 0]] * np.array([2, 1])[Y[:, 1]]
-        equal_weights(first, NNClassifier(**self.settings()).fit(X, Y, weight))
+        equal_weights(first, basic(NNClassifier, **self.settings()).fit(X, Y, weight))
 
     def test_moves_the_decision(self):
         X, y = CANCER
         settings = self.settings(max_epochs=20, learning_rate=0.01)
         shares = [
-            (NNClassifier(**settings, class_weight={0: 1, 1: w}).fit(X, y).predict(X) == 1).mean()
+            (basic(NNClassifier, **settings, class_weight={0: 1, 1: w}).fit(X, y).predict(X) == 1).mean()
             for w in (0.02, 1, 50)
         ]
         assert shares == sorted(shares)

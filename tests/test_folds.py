@@ -11,6 +11,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.class_weight import compute_sample_weight
+from support import basic
 
 from sknnopt import NNClassifier, NNRegressor, lockstep
 from sknnopt.engine import Job, attend, train
@@ -119,16 +120,16 @@ class TestSplits:
 
     def test_one_row_is_too_few(self):
         with pytest.raises(ValueError, match="use early_stopping=False"):
-            NNRegressor(**QUICK).fit([[1.0]], [2.0])
+            basic(NNRegressor, **QUICK).fit([[1.0]], [2.0])
 
 
 class TestMembers:
     @pytest.mark.parametrize("n_members", [2, 3, 5, 23])
     def test_each_trains_on_the_rest_of_its_fold(self, n_members):
         X, y = CANCER
-        clf = NNClassifier(**QUICK | {"n_members": n_members})
+        clf = basic(NNClassifier, **QUICK | {"n_members": n_members})
         jobs = jobs_of(clf, X, y)
-        splits = member_splits(len(y), y, 0.1, NNClassifier(**QUICK).fit(X, y)._seed, n_members)
+        splits = member_splits(len(y), y, 0.1, basic(NNClassifier, **QUICK).fit(X, y)._seed, n_members)
         assert len(jobs) == n_members
         for k, job in enumerate(jobs):
             split = splits[k % len(splits)]
@@ -141,7 +142,7 @@ class TestMembers:
 
     def test_restarts_have_their_members_rows(self):
         X, y = CANCER
-        jobs = jobs_of(NNClassifier(**QUICK, n_restarts=2), X, y)
+        jobs = jobs_of(basic(NNClassifier, **QUICK, n_restarts=2), X, y)
         assert len(jobs) == 6
         for first, second in zip(jobs[::2], jobs[1::2], strict=True):
             assert_array_equal(first.rows, second.rows)
@@ -155,7 +156,7 @@ class TestMembers:
             seen.append((X, y))
             return estimator.score(X, y)
 
-        clf = NNClassifier(**QUICK | {"max_epochs": 1}, scoring=look).fit(X, y)
+        clf = basic(NNClassifier, **QUICK | {"max_epochs": 1}, scoring=look).fit(X, y)
         assert len(seen) == 3
         expected = member_splits(len(y), y, 0.1, clf._seed, 3)
         found = {len(rows): (rows, labels) for rows, labels in seen}
@@ -169,9 +170,9 @@ class TestMembers:
         """But for the epoch that is kept, which they choose together: here it is the last."""
         X, y = CANCER
         settings = {**QUICK, "dropout": 0.3, "normalization": "batch", "scoring": Rising()}
-        fitted = make(**settings).fit(X, y)
+        fitted = basic(make, **settings).fit(X, y)
         assert list(fitted.best_epoch_) == [3, 3, 3]
-        for k, job in enumerate(jobs_of(make(**settings), X, y)):
+        for k, job in enumerate(jobs_of(basic(make, **settings), X, y)):
             job.devices = (torch.device("cpu"),)
             (alone,) = train([job])
             own = fitted.module_.members[k].state_dict()
@@ -182,7 +183,7 @@ class TestMembers:
         """Neither by their numbers nor by their labels, where the encoding learns nothing from rows."""
         X, y = CANCER
         X = X / X.max(0)
-        network = NNClassifier(**QUICK, preprocessing=None, scoring=Rising(), class_weight="balanced")
+        network = basic(NNClassifier, **QUICK, preprocessing=None, scoring=Rising(), class_weight="balanced")
         before = states(network.fit(X, y))
         fold = jobs_of(network, X, y)[1].validation.rows
         wild = X.copy()
@@ -193,7 +194,7 @@ class TestMembers:
 
     def test_rows_are_given(self):
         X, y = CANCER
-        network = NNClassifier(**QUICK, class_weight="balanced")
+        network = basic(NNClassifier, **QUICK, class_weight="balanced")
         jobs = jobs_of(network, X[:400], y[:400], X_val=X[400:], y_val=y[400:])
         for job in jobs:
             assert_array_equal(job.rows, np.arange(400))
@@ -204,7 +205,7 @@ class TestMembers:
 
     def test_partial_fit_withholds_none(self):
         X, y = CANCER
-        clf = NNClassifier(**QUICK).fit(X, y).partial_fit(X, y)
+        clf = basic(NNClassifier, **QUICK).fit(X, y).partial_fit(X, y)
         assert clf.n_validation_samples_ == 0
         assert len(clf.module_.members) == 3
 
@@ -223,8 +224,8 @@ class Rising:
 class TestWhatIsShared:
     def test_the_encoding_and_the_targets_scale_learn_from_all_rows(self):
         X, y = DIABETES
-        kept = NNRegressor(**QUICK).fit(X, y)
-        everyone = NNRegressor(**QUICK | {"early_stopping": False}).fit(X, y)
+        kept = basic(NNRegressor, **QUICK).fit(X, y)
+        everyone = basic(NNRegressor, **QUICK | {"early_stopping": False}).fit(X, y)
         assert_array_equal(kept.preprocessor_.center_, everyone.preprocessor_.center_)
         assert_array_equal(kept.preprocessor_.scale_, everyone.preprocessor_.scale_)
         assert_array_equal(kept.target_.mean_, everyone.target_.mean_)
@@ -232,7 +233,7 @@ class TestWhatIsShared:
 
     def test_rows_are_copied_to_a_device_once(self):
         X, y = CANCER
-        jobs = jobs_of(NNClassifier(**QUICK, class_weight="balanced"), X, y)
+        jobs = jobs_of(basic(NNClassifier, **QUICK, class_weight="balanced"), X, y)
         assert len({id(job.table) for job in jobs}) == 3
         assert len({id(job.table.inputs) for job in jobs}) == 1
         placed = place(jobs, torch.device("meta"))
@@ -247,7 +248,7 @@ class TestWeights:
         X, y = CANCER
         y = np.where(np.arange(len(y)) % 9 == 0, 2, y)  # counts that no fold divides
         weight = np.random.RandomState(0).randint(1, 4, len(y)).astype(float)
-        jobs = jobs_of(NNClassifier(**QUICK, class_weight="balanced"), X, y, weight)
+        jobs = jobs_of(basic(NNClassifier, **QUICK, class_weight="balanced"), X, y, weight)
         assert len({job.table.weight[0].item() for job in jobs}) > 1
         for job in jobs:
             rows, labels = job.rows, y[job.rows]
@@ -260,11 +261,13 @@ class TestWeights:
         X, _ = CANCER
         Y = (X[:, :2] > np.median(X[:, :2], axis=0)).astype(int)
         Y[:30] = [1, 0]
-        for job in jobs_of(NNClassifier(**QUICK, class_weight="balanced"), X, Y):
+        for job in jobs_of(basic(NNClassifier, **QUICK, class_weight="balanced"), X, Y):
             expected = compute_sample_weight("balanced", Y[job.rows])
             assert_allclose(job.table.weight.numpy()[job.rows], expected)
 
-    @pytest.mark.parametrize("network", [NNClassifier(**QUICK, class_weight="balanced"), NNRegressor(**QUICK)])
+    @pytest.mark.parametrize(
+        "network", [basic(NNClassifier, **QUICK, class_weight="balanced"), basic(NNRegressor, **QUICK)]
+    )
     def test_a_row_of_no_weight_is_a_row_removed(self, network):
         X, y = CANCER
         weight = np.random.RandomState(0).randint(0, 3, len(y)).astype(float)
@@ -282,9 +285,9 @@ class TestWeights:
 class TestGoingOn:
     def test_a_warm_start_has_the_same_folds(self):
         X, y = CANCER
-        clf = NNClassifier(**QUICK, warm_start=True).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, warm_start=True).fit(X, y)
         again = jobs_of(clf, X, y)
-        for job, first in zip(again, jobs_of(NNClassifier(**QUICK), X, y), strict=True):
+        for job, first in zip(again, jobs_of(basic(NNClassifier, **QUICK), X, y), strict=True):
             assert_array_equal(job.rows, first.rows)
 
     def test_who_is_left_keeps_the_own_fold(self):
@@ -300,7 +303,7 @@ class TestGoingOn:
                     torch.nn.init.constant_(self.weight, 1e38)
 
         X, y = DIABETES
-        reg = NNRegressor(**QUICK, network=SometimesWild, warm_start=True)
+        reg = basic(NNRegressor, **QUICK, network=SometimesWild, warm_start=True)
         with pytest.warns(ConvergenceWarning, match="left out"):
             reg.fit(X, y)
         splits = member_splits(len(y), None, 0.1, reg._seed, 3)
@@ -316,10 +319,10 @@ class TestSearches:
     @pytest.mark.parametrize(
         ("network", "data"),
         [
-            (NNClassifier(**QUICK, class_weight="balanced", dropout=0.2), IRIS),
-            (NNClassifier(**QUICK, scoring="accuracy", n_restarts=2), IRIS),
-            (NNRegressor(**QUICK, normalization="batch"), DIABETES),
-            (NNRegressor(**QUICK | {"n_members": 2}, learning_rate="auto"), DIABETES),
+            (basic(NNClassifier, **QUICK, class_weight="balanced", dropout=0.2), IRIS),
+            (basic(NNClassifier, **QUICK, scoring="accuracy", n_restarts=2), IRIS),
+            (basic(NNRegressor, **QUICK, normalization="batch"), DIABETES),
+            (basic(NNRegressor, **QUICK | {"n_members": 2}, learning_rate="auto"), DIABETES),
         ],
     )
     def test_lockstep_changes_no_bit(self, network, data):

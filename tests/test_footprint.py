@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.datasets import load_digits
+from support import basic
 from torch import nn
 
 from sknnopt import NNClassifier, compare, lockstep
@@ -14,7 +15,7 @@ from sknnopt.engine import Job, Result, attend, peak_bytes
 from sknnopt.optimizers import SGD, Adam
 
 X, y = load_digits(return_X_y=True)
-NETWORK = NNClassifier(hidden_layer_sizes=(32,), max_epochs=2, random_state=0)
+NETWORK = basic(NNClassifier, hidden_layer_sizes=(32,), max_epochs=2, random_state=0)
 
 
 class Stop(BaseException):
@@ -34,7 +35,7 @@ class Catch:
 
 def jobs_of(X: Any = X, **parameters: Any) -> list[Job]:
     meeting = Catch()
-    network = NNClassifier(**{**NETWORK.get_params(deep=False), **parameters})
+    network = basic(NNClassifier, **{**NETWORK.get_params(deep=False), **parameters})
     with attend(meeting), pytest.raises(Stop):
         network.fit(X, y[: X.shape[0]])
     return meeting.jobs

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import hinge_loss
 from skorch.callbacks import Callback as SkorchCallback
+from support import basic
 from torch import Tensor, nn
 
 from sknnopt import NNClassifier, NNRegressor
@@ -93,7 +94,7 @@ def numeric_embedding(fit: Fit) -> None:
     wave = np.sin(6 * rows[:, 0])
     settings = {"hidden_layer_sizes": (), "max_epochs": 60, "learning_rate": 0.03, "dropout": (), "batch_size": 64}
     scores = [
-        NNRegressor(**settings, numeric_embedding=one, random_state=0).fit(rows, wave).score(rows, wave)
+        basic(NNRegressor, **settings, numeric_embedding=one, random_state=0).fit(rows, wave).score(rows, wave)
         for one in (None, PiecewiseLinear(n_bins=8), Periodic(frequency_scale=1.0))
     ]
     assert scores[0] < 0.5 < 0.9 < min(scores[1:])
@@ -414,6 +415,6 @@ def test_a_parameter_does_what_it_promises(
     assert callable(check), f"there is no check of what {name!r} does: write one"
 
     def fit(**settings: Any) -> Any:
-        return make(**{**QUICK, **settings}).fit(X, Y)
+        return basic(make, **{**QUICK, **settings}).fit(X, Y)
 
     check(fit, *([capsys] if name == "verbose" else []))

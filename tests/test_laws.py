@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.model_selection import cross_val_score
+from support import basic
 from torch import Tensor, nn
 
 from sknnopt import NNClassifier, NNRegressor
@@ -59,10 +60,10 @@ class TestReproducibility:
     @each_setting
     def test_same_seed_same_bits(self, settings):
         X, y = IRIS
-        first = NNClassifier(**QUICK, **settings, random_state=7).fit(X, y)
+        first = basic(NNClassifier, **QUICK, **settings, random_state=7).fit(X, y)
         np.random.rand(3)
         torch.rand(3)
-        second = NNClassifier(**QUICK, **settings, random_state=7).fit(X, y)
+        second = basic(NNClassifier, **QUICK, **settings, random_state=7).fit(X, y)
         assert_same_bits(first, second)
         assert first.loss_curve_ == second.loss_curve_
         assert_same_bits(first.fit(X, y), second)
@@ -70,12 +71,12 @@ class TestReproducibility:
     @each_setting
     def test_another_seed_other_bits(self, settings):
         X, y = IRIS
-        curves = [NNClassifier(**QUICK, **settings, random_state=seed).fit(X, y).loss_curve_ for seed in (7, 8)]
+        curves = [basic(NNClassifier, **QUICK, **settings, random_state=seed).fit(X, y).loss_curve_ for seed in (7, 8)]
         assert curves[0] != curves[1]
 
     def test_a_random_state_object_is_drawn_from_once(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK, early_stopping=True, random_state=np.random.RandomState(3))
+        clf = basic(NNClassifier, **QUICK, early_stopping=True, random_state=np.random.RandomState(3))
         first, second = clone(clf).fit(X, y), clone(clf).fit(X, y)
         assert_same_bits(first, second)
         reference = np.random.RandomState(3)
@@ -87,14 +88,14 @@ class TestReproducibility:
         kept = np.random.get_state()
         try:
             np.random.seed(11)
-            first = NNClassifier(**QUICK, early_stopping=True, n_members=2).fit(X, y)
+            first = basic(NNClassifier, **QUICK, early_stopping=True, n_members=2).fit(X, y)
             after = np.random.rand()
-            second = NNClassifier(**QUICK, early_stopping=True, n_members=2).fit(X, y)
+            second = basic(NNClassifier, **QUICK, early_stopping=True, n_members=2).fit(X, y)
             np.random.seed(11)
             np.random.randint(np.iinfo(np.int32).max)
             assert np.random.rand() == after
             np.random.seed(11)
-            again = NNClassifier(**QUICK, early_stopping=True, n_members=2).fit(X, y)
+            again = basic(NNClassifier, **QUICK, early_stopping=True, n_members=2).fit(X, y)
         finally:
             np.random.set_state(kept)
         assert first.loss_curve_ != second.loss_curve_
@@ -102,7 +103,7 @@ class TestReproducibility:
 
     def test_whatever_n_jobs(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK, random_state=0)
+        clf = basic(NNClassifier, **QUICK, random_state=0)
         scores = [cross_val_score(clf, X, y, cv=3, n_jobs=n, scoring="neg_log_loss") for n in (1, 2)]
         assert_array_equal(*scores)
 
@@ -113,9 +114,9 @@ class TestReproducibility:
         try:
             for threads in (1, 2):
                 torch.set_num_threads(threads)
-                clf = NNClassifier(**{**QUICK, "hidden_layer_sizes": (300,), "batch_size": 500}, random_state=0).fit(
-                    X, y
-                )
+                clf = basic(
+                    NNClassifier, **{**QUICK, "hidden_layer_sizes": (300,), "batch_size": 500}, random_state=0
+                ).fit(X, y)
                 fitted.append((clf, clf.predict_proba(X)))
         finally:
             torch.set_num_threads(before)
@@ -177,11 +178,11 @@ class TestNoLeakage:
     def test_regressor(self):
         X, y = DIABETES
         frame = raw_frame(X)
-        first, rows = withheld(NNRegressor(**self.SETTINGS), frame, y)
+        first, rows = withheld(basic(NNRegressor, **self.SETTINGS), frame, y)
         assert first.n_validation_samples_ == len(rows) == 45
         wild = y.copy()
         wild[rows] = 1e9
-        second, again = withheld(NNRegressor(**self.SETTINGS), spoil(frame, rows), wild)
+        second, again = withheld(basic(NNRegressor, **self.SETTINGS), spoil(frame, rows), wild)
         assert_array_equal(rows, again)
         self.assert_same_learnt(first, second)
         assert_array_equal(first.target_.mean_, second.target_.mean_)
@@ -193,13 +194,15 @@ class TestNoLeakage:
     def test_classifier(self, class_weight):
         X, y = CANCER
         frame = raw_frame(X)
-        clf = NNClassifier(**self.SETTINGS, class_weight=class_weight)
+        clf = basic(NNClassifier, **self.SETTINGS, class_weight=class_weight)
         first, rows = withheld(clf, frame, y)
         second, again = withheld(clf, spoil(frame, rows), y)
         assert_array_equal(rows, again)
         self.assert_same_learnt(first, second)
 
-    @pytest.mark.parametrize("network", [NNClassifier(), NNClassifier(class_weight="balanced"), NNRegressor()])
+    @pytest.mark.parametrize(
+        "network", [basic(NNClassifier), basic(NNClassifier, class_weight="balanced"), basic(NNRegressor)]
+    )
     def test_weights_of_withheld_rows(self, network):
         X, y = CANCER
         frame = raw_frame(X)
@@ -218,15 +221,15 @@ class TestNoLeakage:
         train, rows = np.arange(300), np.arange(300, 442)
         fitted = []
         for spoilt in (frame, spoil(frame, rows)):
-            reg = NNRegressor(**self.SETTINGS, scoring=Counting())
+            reg = basic(NNRegressor, **self.SETTINGS, scoring=Counting())
             fitted.append(reg.fit(frame.loc[train], y[train], X_val=spoilt.loc[rows], y_val=y[rows] * 1e6))
         self.assert_same_learnt(*fitted)
-        alone = NNRegressor(**{**self.SETTINGS, "early_stopping": False}).fit(frame.loc[train], y[train])
+        alone = basic(NNRegressor, **{**self.SETTINGS, "early_stopping": False}).fit(frame.loc[train], y[train])
         self.assert_same_learnt(fitted[0], alone)
 
     def test_a_prediction_changes_nothing(self):
         X, y = DIABETES
-        reg = NNRegressor(**self.SETTINGS).fit(X, y)
+        reg = basic(NNRegressor, **self.SETTINGS).fit(X, y)
         before = reg.predict(X)
         reg.predict(1e6 * X)
         assert_array_equal(reg.predict(X), before)
@@ -274,7 +277,7 @@ class TestNothingLeftBehind:
     def test_after_fit_and_prediction(self, settings, capfd, unlike_the_defaults):
         X, y = IRIS
         before = global_state()
-        clf = NNClassifier(**QUICK, **settings, random_state=0).fit(X, y, np.ones(150))
+        clf = basic(NNClassifier, **QUICK, **settings, random_state=0).fit(X, y, np.ones(150))
         clf.predict_proba(X)
         clf.partial_fit(X, y)
         assert global_state() == before
@@ -283,9 +286,9 @@ class TestNothingLeftBehind:
     def test_the_default_dtype_does_not_matter(self, unlike_the_defaults):
         X, y = IRIS
         for network in ("mlp", Noisy):
-            clf = NNClassifier(**QUICK, network=network, random_state=0).fit(X, y)
+            clf = basic(NNClassifier, **QUICK, network=network, random_state=0).fit(X, y)
             torch.set_default_dtype(torch.float32)
-            other = NNClassifier(**QUICK, network=network, random_state=0).fit(X, y)
+            other = basic(NNClassifier, **QUICK, network=network, random_state=0).fit(X, y)
             torch.set_default_dtype(torch.float64)
             assert {value.dtype for value in clf.module_.parameters()} == {torch.float32}
             if network == "mlp":
@@ -295,7 +298,7 @@ class TestNothingLeftBehind:
     def test_after_a_failure(self, network, capfd):
         X, y = IRIS
         before = global_state()
-        clf = NNClassifier(**QUICK, network=network, early_stopping=True, scoring=fails, random_state=0)
+        clf = basic(NNClassifier, **QUICK, network=network, early_stopping=True, scoring=fails, random_state=0)
         with pytest.raises(RuntimeError, match="a scorer that fails"):
             clf.fit(X, y)
         assert global_state() == before
@@ -307,7 +310,7 @@ class TestNothingLeftBehind:
         fitted = []
         for seed in (1, 2):
             torch.manual_seed(seed)
-            fitted.append(NNClassifier(**QUICK, network=Noisy, random_state=0).fit(X, y))
+            fitted.append(basic(NNClassifier, **QUICK, network=Noisy, random_state=0).fit(X, y))
         assert_same_bits(*fitted)
         torch.manual_seed(1)
         assert not torch.equal(fitted[0].module_.body[0].weight, Noisy(4, 3).body[0].weight)

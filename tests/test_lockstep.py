@@ -22,6 +22,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from support import basic
 
 from sknnopt import NNClassifier, NNRegressor, lockstep, model_selection
 from sknnopt.model_selection._lockstep import LockstepBackend
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.timeout(120)
 X, y = load_iris(return_X_y=True)
 X_NUMBERS, Y_NUMBERS = (part[:150] for part in load_diabetes(return_X_y=True))
 SMALL = {"hidden_layer_sizes": (6,), "max_epochs": 3, "random_state": 0}
-CLASSIFIER, REGRESSOR = NNClassifier(**SMALL), NNRegressor(**SMALL)
+CLASSIFIER, REGRESSOR = basic(NNClassifier, **SMALL), basic(NNRegressor, **SMALL)
 PIPELINE = make_pipeline(StandardScaler(), CLASSIFIER)
 COLUMNS = make_pipeline(
     ColumnTransformer([("scaled", StandardScaler(), [0, 1]), ("as they are", "passthrough", [2, 3])]), CLASSIFIER
@@ -145,7 +146,7 @@ CALLS: dict[str, tuple[Callable[[], Any], int]] = {
         5,
     ),
     "a grid without networks": (grid(SVC(), {"C": [0.1, 1.0]}), 0),
-    "an ensemble": (lambda: plain.cross_val_score(NNClassifier(**SMALL, n_members=2), X, y), 10),
+    "an ensemble": (lambda: plain.cross_val_score(basic(NNClassifier, **SMALL, n_members=2), X, y), 10),
     "groups": (lambda: plain.cross_val_score(CLASSIFIER, X, y, groups=np.arange(150) % 7, cv=plain.GroupKFold(4)), 4),
     "time series": (
         lambda: plain.cross_val_score(REGRESSOR, X_NUMBERS, Y_NUMBERS, cv=plain.TimeSeriesSplit(3, max_train_size=60)),
@@ -276,7 +277,7 @@ def test_a_search_takes_part_in_the_block_around_it() -> None:
 
 def test_a_transformer_in_place_does_not_reach_fits_that_wait() -> None:
     numbers = X_NUMBERS.astype(np.float32)
-    network = NNRegressor(**SMALL, preprocessing=None)
+    network = basic(NNRegressor, **SMALL, preprocessing=None)
 
     def run() -> np.ndarray:
         model = MultiOutputRegressor(make_pipeline(StandardScaler(copy=False), network))
@@ -289,7 +290,7 @@ def test_a_transformer_in_place_does_not_reach_fits_that_wait() -> None:
 
 def test_metadata_reaches_the_fits() -> None:
     weight = np.linspace(0.0, 2.0, len(y))
-    estimator = NNClassifier(**SMALL)
+    estimator = basic(NNClassifier, **SMALL)
     with sklearn.config_context(enable_metadata_routing=True):
         estimator.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
         run = lambda: scores(  # noqa: E731
@@ -305,7 +306,7 @@ def test_metadata_reaches_the_fits() -> None:
 
 
 def test_rows_to_judge_by_are_shared() -> None:
-    search = plain.GridSearchCV(NNClassifier(**SMALL), {"learning_rate": RATES}, refit=False)
+    search = plain.GridSearchCV(basic(NNClassifier, **SMALL), {"learning_rate": RATES}, refit=False)
     held_out = {"X_val": X[::10], "y_val": y[::10]}
     expected = scores(search.fit(X, y, **held_out).cv_results_)
     with lockstep() as sweep:

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback
+from support import basic
 
 from sknnopt import NNClassifier, NNRegressor, lockstep
 from sknnopt.losses import Loss
@@ -29,8 +30,8 @@ pytestmark = [
 ]
 
 X, y = load_iris(return_X_y=True)
-NETWORK = NNClassifier(hidden_layer_sizes=(6,), max_epochs=4, random_state=0)
-LONG = NNClassifier(hidden_layer_sizes=(6,), max_epochs=100_000, random_state=0)
+NETWORK = basic(NNClassifier, hidden_layer_sizes=(6,), max_epochs=4, random_state=0)
+LONG = basic(NNClassifier, hidden_layer_sizes=(6,), max_epochs=100_000, random_state=0)
 FOLDS = 3
 
 
@@ -342,7 +343,9 @@ def test_losses_that_differ_deep_inside_do_not_share_a_cohort() -> None:
 
     low, high = np.ones(3000), np.ones(3000)
     high[1000] = 50.0
-    network = NNRegressor(hidden_layer_sizes=(4,), max_epochs=3, optimizer="sgd", learning_rate=1e-3, random_state=0)
+    network = basic(
+        NNRegressor, hidden_layer_sizes=(4,), max_epochs=3, optimizer="sgd", learning_rate=1e-3, random_state=0
+    )
     search = GridSearchCV(network, {"loss": [Weighted(low), Weighted(high)]}, cv=2, refit=False)
     expected = clone(search).fit(X, X[:, 0]).cv_results_["mean_test_score"]
     with lockstep(n_jobs=1) as sweep:
@@ -383,7 +386,7 @@ def test_a_scorer_may_cross_validate_while_an_ensemble_trains(max_members: Any) 
     def score(estimator: Any, X: Any, y: Any) -> float:
         return float(cross_val_score(LogisticRegression(), X, y, cv=2).mean())
 
-    network = NNClassifier(
+    network = basic(NNClassifier,
         hidden_layer_sizes=(4,), max_epochs=2, n_members=5, early_stopping=True, validation_fraction=0.3, scoring=score,
         random_state=0,
     )  # fmt: skip
@@ -396,7 +399,8 @@ def test_a_scorer_may_fit_networks_itself() -> None:
     def score(estimator: Any, X: Any, y: Any) -> float:
         return float(cross_val_score(clone(NETWORK), X, y, cv=2).mean())
 
-    estimator = NNClassifier(
+    estimator = basic(
+        NNClassifier,
         hidden_layer_sizes=(4,),
         max_epochs=2,
         early_stopping=True,
@@ -413,7 +417,8 @@ def test_a_scorer_may_fit_networks_itself() -> None:
 def test_fit_times_are_shares_of_the_cohorts() -> None:
     images, digits = load_digits(return_X_y=True)
     search = GridSearchCV(
-        NNClassifier(hidden_layer_sizes=(32,), max_epochs=10, random_state=0), {"learning_rate": np.logspace(-3, -2, 4)}
+        basic(NNClassifier, hidden_layer_sizes=(32,), max_epochs=10, random_state=0),
+        {"learning_rate": np.logspace(-3, -2, 4)},
     )
     began = time.perf_counter()
     with lockstep(n_jobs=1):

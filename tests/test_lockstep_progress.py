@@ -5,6 +5,7 @@ import io
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, cross_validate
+from support import basic
 
 from sknnopt import NNClassifier, lockstep, model_selection
 from sknnopt.model_selection._progress import Progress
@@ -12,7 +13,7 @@ from sknnopt.model_selection._progress import Progress
 pytestmark = pytest.mark.timeout(60)
 
 X, y = load_iris(return_X_y=True)
-NETWORK = NNClassifier(hidden_layer_sizes=(6,), max_epochs=5, random_state=0)
+NETWORK = basic(NNClassifier, hidden_layer_sizes=(6,), max_epochs=5, random_state=0)
 GRID = {"learning_rate": [1e-3, 1e-2]}
 
 
@@ -49,7 +50,9 @@ def test_our_searches_show_it_when_they_are_verbose(capsys: pytest.CaptureFixtur
 
 
 def test_epochs_that_early_stopping_saves_are_done(capsys: pytest.CaptureFixture[str]) -> None:
-    network = NNClassifier(hidden_layer_sizes=(6,), max_epochs=50, early_stopping=True, n_iter_no_change=1, tol=9.0)
+    network = basic(
+        NNClassifier, hidden_layer_sizes=(6,), max_epochs=50, early_stopping=True, n_iter_no_change=1, tol=9.0
+    )
     with lockstep(verbose=1):
         cross_validate(network, X, y, scoring=["accuracy", "neg_log_loss"])
     assert "250/250" in last_line(capsys.readouterr().err)

@@ -17,6 +17,7 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from support import basic
 
 from sknnopt import NNClassifier, lockstep, model_selection
 
@@ -28,7 +29,7 @@ OLD_JOBLIB = pytest.mark.filterwarnings("ignore:`apply_async` is deprecated:Depr
 """joblib 1.5 has not renamed the method of its own Dask backend."""
 
 X, y = load_digits(return_X_y=True)
-NETWORK = NNClassifier(hidden_layer_sizes=(16,), batch_size=64, max_epochs=4, random_state=0)
+NETWORK = basic(NNClassifier, hidden_layer_sizes=(16,), batch_size=64, max_epochs=4, random_state=0)
 PIPELINE = make_pipeline(StandardScaler(), NETWORK)
 RATES = list(np.logspace(-3, -1, 4))
 SEARCH = GridSearchCV(PIPELINE, {"nnclassifier__learning_rate": RATES}, cv=3, n_jobs=2, return_train_score=True)
@@ -140,7 +141,7 @@ def killed_after(seconds: float, pids: Callable[[], list[int]]) -> threading.Thr
 
 
 LONG = GridSearchCV(
-    make_pipeline(StandardScaler(), NNClassifier(hidden_layer_sizes=(16,), max_epochs=60, random_state=0)),
+    make_pipeline(StandardScaler(), basic(NNClassifier, hidden_layer_sizes=(16,), max_epochs=60, random_state=0)),
     {"nnclassifier__learning_rate": RATES}, cv=3, n_jobs=2, refit=False,
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ from sklearn.datasets import make_blobs, make_multilabel_classification
 from sklearn.linear_model import GammaRegressor, PoissonRegressor, TweedieRegressor
 from sklearn.metrics import mean_pinball_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from support import basic
 
 from sknnopt import NNClassifier, NNRegressor, losses
 from sknnopt.losses import BinaryHinge, Focal, Hinge, LogCosh, Quantile, SigmoidFocal, Tweedie
@@ -55,7 +56,7 @@ class TestQuantiles:
     settings: dict[str, Any] = {**QUICK, "max_epochs": 60, "dropout": 0.0}
 
     def regressor(self, quantile=LEVELS, **settings):
-        return NNRegressor(**self.settings | {"loss": Quantile(quantile=quantile), **settings})
+        return basic(NNRegressor, **self.settings | {"loss": Quantile(quantile=quantile), **settings})
 
     def test_each_lies_above_its_share_of_new_rows(self):
         reg = self.regressor().fit(*spread(2000, 0))
@@ -110,11 +111,15 @@ class TestQuantiles:
 
     def test_other_losses_have_none(self):
         X, y = spread(50, 0)
-        assert hasattr(NNRegressor(loss="pinball"), "predict_quantiles")
-        for reg in (NNRegressor(), NNRegressor(**QUICK).fit(X, y).set_params(loss="quantile"), NNClassifier()):
+        assert hasattr(basic(NNRegressor, loss="pinball"), "predict_quantiles")
+        for reg in (
+            basic(NNRegressor),
+            basic(NNRegressor, **QUICK).fit(X, y).set_params(loss="quantile"),
+            basic(NNClassifier),
+        ):
             assert not hasattr(reg, "predict_quantiles")
         with pytest.raises(AttributeError, match="has no attribute 'predict_quantiles'") as caught:
-            NNRegressor(loss="huber").predict_quantiles(X)
+            basic(NNRegressor, loss="huber").predict_quantiles(X)
         assert "loss=Quantile(quantile=[0.1, 0.5, 0.9]); got Huber()" in str(caught.value.__cause__)
 
     @pytest.mark.parametrize("settings", [{"early_stopping": True, "scoring": "neg_mean_absolute_error"}, {}])
@@ -167,7 +172,7 @@ class TestLogLink:
     )
     def test_a_linear_network_is_the_generalised_linear_model(self, kind, loss, reference):
         X, y = log_linear(kind)
-        reg = NNRegressor(**LINEAR, loss=loss).fit(X, y)
+        reg = basic(NNRegressor, **LINEAR, loss=loss).fit(X, y)
         assert_allclose(reg.predict(X), reference.fit(X, y).predict(X), rtol=0.02)
         assert_allclose(np.log(reg.predict(np.eye(3)) / reg.predict(np.zeros((1, 3)))), [0.5, -0.3, 0.2], atol=0.15)
 
@@ -175,24 +180,24 @@ class TestLogLink:
     def test_units_do_not_matter(self, loss):
         X, y = log_linear("gamma", 200)
         settings = {**QUICK, "max_epochs": 3, "loss": loss}
-        one, other = (NNRegressor(**settings).fit(X, unit * y).predict(X) for unit in (1, 2**20))
+        one, other = (basic(NNRegressor, **settings).fit(X, unit * y).predict(X) for unit in (1, 2**20))
         assert_allclose(other, one * 2**20, rtol=1e-5)
         assert (one > 0).all()
 
     def test_two_targets(self):
         X, y = log_linear("gamma", 400)
-        predicted = NNRegressor(**LINEAR, loss="gamma").fit(X, np.column_stack([y, 1e3 * y])).predict(X)
+        predicted = basic(NNRegressor, **LINEAR, loss="gamma").fit(X, np.column_stack([y, 1e3 * y])).predict(X)
         assert_allclose(predicted[:, 1], 1e3 * predicted[:, 0], rtol=0.02)
 
     @pytest.mark.parametrize(("loss", "y"), [("gamma", [0.0, 1.0]), ("tweedie", [-1.0, 3.0]), (Tweedie(), [0.0, 0.0])])
     def test_a_target_out_of_range_is_refused(self, loss, y):
         with pytest.raises(ValueError, match=r"requires (non-negative|strictly positive) y"):
-            NNRegressor(**QUICK, loss=loss).fit(np.arange(4.0)[:, None], y * 2)
+            basic(NNRegressor, **QUICK, loss=loss).fit(np.arange(4.0)[:, None], y * 2)
 
     def test_so_are_rows_to_judge_by(self):
         X, y = log_linear("gamma", 50)
         with pytest.raises(ValueError, match="requires strictly positive y"):
-            NNRegressor(**QUICK, loss="gamma").fit(X, y, X_val=X[:5], y_val=np.zeros(5))
+            basic(NNRegressor, **QUICK, loss="gamma").fit(X, y, X_val=X[:5], y_val=np.zeros(5))
 
 
 def test_log_cosh_does_not_mind_outliers():
@@ -201,7 +206,7 @@ def test_log_cosh_does_not_mind_outliers():
     clean = X @ [1.0, 2.0]
     y = np.where(rng.random(500) < 0.05, clean + 100, clean)
     errors = [
-        np.abs(NNRegressor(**LINEAR, loss=loss).fit(X, y).predict(X) - clean).mean()
+        np.abs(basic(NNRegressor, **LINEAR, loss=loss).fit(X, y).predict(X) - clean).mean()
         for loss in (LogCosh(), "squared_error")
     ]
     assert errors[0] < 0.5 * errors[1]
@@ -211,7 +216,7 @@ class TestHinge:
     @pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
     def test_it_separates_with_a_margin(self, loss):
         X, y = BLOBS[0], np.array(["a", "b", "c"])[BLOBS[1]]
-        clf = NNClassifier(**QUICK, loss=loss).set_params(dropout=0.0, max_epochs=60).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, loss=loss).set_params(dropout=0.0, max_epochs=60).fit(X, y)
         assert clf.score(X, y) > 0.98
         assert clf.loss_.squared == (loss == "squared_hinge")
         assert clf.loss_curve_[-1] < 0.1
@@ -223,42 +228,42 @@ class TestHinge:
 
     def test_two_classes(self):
         X, y = make_blobs(200, centers=2, random_state=0)
-        clf = NNClassifier(**QUICK, loss=Hinge()).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, loss=Hinge()).fit(X, y)
         assert clf.score(X, y) > 0.95
         assert_array_equal(clf.predict(X), clf.decision_function(X) > 0)
 
     @pytest.mark.parametrize("loss", ["hinge", Hinge(squared=True)])
     def test_labels(self, loss):
         X, Y = LABELS
-        clf = NNClassifier(**QUICK, loss=loss).set_params(max_epochs=60).fit(X, Y)
+        clf = basic(NNClassifier, **QUICK, loss=loss).set_params(max_epochs=60).fit(X, Y)
         assert isinstance(clf.loss_, BinaryHinge)
         assert (clf.predict(X) == Y).mean() > 0.9
         assert_array_equal(clf.predict(X), clf.decision_function(X) > 0)
 
     def test_labels_are_not_smoothed(self):
         with pytest.raises(ValueError, match=r"'label_smoothing' parameter must be 0 or 'auto' with loss=Hinge\(\)"):
-            NNClassifier(**QUICK, loss="hinge", label_smoothing=0.1).fit(*BLOBS)
+            basic(NNClassifier, **QUICK, loss="hinge", label_smoothing=0.1).fit(*BLOBS)
 
 
 class TestFocal:
     @pytest.mark.parametrize(("data", "kind"), [(BLOBS, Focal), (LABELS, SigmoidFocal)], ids=["classes", "labels"])
     def test_without_gamma_it_is_the_cross_entropy(self, data, kind):
         settings = {**QUICK, "label_smoothing": 0.0}
-        focal = NNClassifier(**settings, loss=Focal(gamma=0.0)).fit(*data)
-        plain = NNClassifier(**settings).fit(*data)
+        focal = basic(NNClassifier, **settings, loss=Focal(gamma=0.0)).fit(*data)
+        plain = basic(NNClassifier, **settings).fit(*data)
         assert isinstance(focal.loss_, kind)
         assert_allclose(focal.predict_proba(data[0]), plain.predict_proba(data[0]), atol=5e-3)
         assert_allclose(focal.loss_curve_, plain.loss_curve_, rtol=1e-3, atol=1e-4)
 
     def test_the_larger_gamma_the_less_sure(self):
         X, y = BLOBS
-        clf = NNClassifier(**QUICK, loss="focal", label_smoothing=0.0)
+        clf = basic(NNClassifier, **QUICK, loss="focal", label_smoothing=0.0)
         means = [clf.set_params(loss__gamma=g).fit(X, y).predict_proba(X).max(1).mean() for g in (0.0, 2.0, 5.0)]
         assert means[0] > means[1] > means[2]
         assert clf.score(X, y) > 0.95
 
     def test_gamma_is_swept_from_the_name_for_labels_too(self):
-        clf = NNClassifier(**QUICK, loss="focal").set_params(loss__gamma=1.0).fit(*LABELS)
+        clf = basic(NNClassifier, **QUICK, loss="focal").set_params(loss__gamma=1.0).fit(*LABELS)
         assert clf.loss_.key() == SigmoidFocal(gamma=1.0).key()
 
 
@@ -267,6 +272,6 @@ def test_a_zero_weight_is_the_row_removed(name):
     X, y = log_linear("gamma", 120)
     weight = np.where(np.arange(120) % 3 == 0, 0.0, 1.0)
     settings = {**QUICK, "max_epochs": 2, "loss": name}
-    weighted = NNRegressor(**settings).fit(X, y, sample_weight=weight)
-    removed = NNRegressor(**settings).fit(X[weight > 0], y[weight > 0])
+    weighted = basic(NNRegressor, **settings).fit(X, y, sample_weight=weight)
+    removed = basic(NNRegressor, **settings).fit(X[weight > 0], y[weight > 0])
     assert_array_equal(weighted.predict(X), removed.predict(X))

@@ -6,6 +6,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, softmax
 from sklearn.datasets import load_diabetes, load_digits, load_iris, make_multilabel_classification
+from support import basic
 
 from sknnopt import NNClassifier, NNRegressor
 
@@ -25,7 +26,7 @@ LABELS = make_multilabel_classification(300, n_classes=4, random_state=0)
 def test_average_of_the_members_probabilities():
     X, y = load_digits(return_X_y=True)
     X, y = X[:300], y[:300]
-    clf = NNClassifier(**QUICK, n_members=3).fit(X, y)
+    clf = basic(NNClassifier, **QUICK, n_members=3).fit(X, y)
     rows = torch.from_numpy(clf.preprocessor_.transform(X))
     with torch.no_grad():
         each = [softmax(member(rows).double().numpy(), axis=1) for member in clf.module_.members]
@@ -36,7 +37,7 @@ def test_average_of_the_members_probabilities():
 
 def test_average_of_the_members_multilabel_probabilities():
     X, Y = LABELS
-    clf = NNClassifier(**QUICK, n_members=3).fit(X, Y)
+    clf = basic(NNClassifier, **QUICK, n_members=3).fit(X, Y)
     rows = torch.from_numpy(clf.preprocessor_.transform(X))
     with torch.no_grad():
         each = [expit(member(rows).double().numpy()) for member in clf.module_.members]
@@ -46,7 +47,7 @@ def test_average_of_the_members_multilabel_probabilities():
 @pytest.mark.parametrize("loss", ["squared_error", "poisson"])
 def test_average_of_the_members_means(loss):
     X, y = DIABETES
-    reg = NNRegressor(**QUICK, n_members=3, loss=loss).fit(X, y)
+    reg = basic(NNRegressor, **QUICK, n_members=3, loss=loss).fit(X, y)
     rows = torch.from_numpy(reg.preprocessor_.transform(X))
     with torch.no_grad():
         each = np.array([member(rows).double().numpy()[:, 0] for member in reg.module_.members])
@@ -60,8 +61,8 @@ def test_the_first_is_the_solo_fit_to_the_bit(given):
     X, y = IRIS
     settings = {**QUICK, "early_stopping": False}
     held_out = {"X_val": X[::5], "y_val": y[::5]} if given else {}
-    solo = NNClassifier(**settings, n_members=1).fit(X, y, **held_out)
-    several = NNClassifier(**settings, n_members=3).fit(X, y, **held_out)
+    solo = basic(NNClassifier, **settings, n_members=1).fit(X, y, **held_out)
+    several = basic(NNClassifier, **settings, n_members=3).fit(X, y, **held_out)
     for name, value in solo.module_.state_dict().items():
         assert_array_equal(several.module_.members[0].state_dict()[name], value, err_msg=name)
     assert several.n_parameters_ == 3 * solo.n_parameters_
@@ -73,7 +74,7 @@ def test_the_first_is_the_solo_fit_to_the_bit(given):
 def test_history_is_the_mean_of_the_members_still_training():
     X, y = IRIS
     settings = {**QUICK, "early_stopping": True, "n_iter_no_change": 2, "max_epochs": 30}
-    several = NNClassifier(**settings, n_members=3, scoring="accuracy").fit(X, y)
+    several = basic(NNClassifier, **settings, n_members=3, scoring="accuracy").fit(X, y)
     assert len(several.history_) == several.n_iter_ == several.history_[-1]["epoch"]
     assert several.best_epoch_.max() <= several.n_iter_
     assert len(several.validation_scores_) == several.n_iter_

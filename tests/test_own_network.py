@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.model_selection import GridSearchCV, train_test_split
+from support import basic
 from torch import Tensor, nn
 
 from sknnopt import NNClassifier, NNRegressor, initializers, optimizers, regularization, schedules
@@ -68,7 +69,7 @@ class TestConvolution:
     def test_learns_digits(self):
         X, X_test, y, y_test = digits()
         settings = {"batch_size": 64, "max_epochs": 8, "learning_rate": 0.003, "random_state": 0}
-        clf = NNClassifier(network=ConvNet, preprocessing=None, **settings).fit(X, y)
+        clf = basic(NNClassifier, network=ConvNet, preprocessing=None, **settings).fit(X, y)
         assert clf.score(X_test, y_test) > 0.95
         assert {str(value.dtype) for value in clf.module_.parameters()} == {"torch.float32"}
         images = clone(clf).fit(X.reshape(-1, 1, 8, 8), y)
@@ -77,7 +78,7 @@ class TestConvolution:
     def test_stops_early_and_restores_the_best(self):
         X, X_test, y, y_test = digits()
         settings = {"batch_size": 64, "learning_rate": 0.02, "schedule": "constant", "n_iter_no_change": 2}
-        clf = NNClassifier(network=ConvNet, preprocessing=None, **settings, scoring="accuracy", random_state=0)
+        clf = basic(NNClassifier, network=ConvNet, preprocessing=None, **settings, scoring="accuracy", random_state=0)
         clf.fit(X, y, X_val=X_test, y_val=y_test)
         assert clf.n_iter_ < 100
         assert clf.score(X_test, y_test) == max(clf.validation_scores_)
@@ -85,7 +86,7 @@ class TestConvolution:
 
 def weights_after(network: str | type[nn.Module] = TwoLayers, **settings):
     X, y = IRIS
-    clf = NNClassifier(**QUICK, network=network, **settings).fit(X, y)
+    clf = basic(NNClassifier, **QUICK, network=network, **settings).fit(X, y)
     return torch.cat([value.detach().flatten() for value in clf.module_.parameters()])
 
 
@@ -130,7 +131,7 @@ class TestTechniques:
     def test_initializer_auto_keeps_the_modules_own_weights(self):
         X, y = IRIS
         module = TwoLayers(4, 3)
-        clf = NNClassifier(**{**QUICK, "max_epochs": 1}, network=module, learning_rate=1e-12).fit(X, y)
+        clf = basic(NNClassifier, **{**QUICK, "max_epochs": 1}, network=module, learning_rate=1e-12).fit(X, y)
         for name, value in clf.module_.state_dict().items():
             np.testing.assert_allclose(value, module.state_dict()[name], atol=1e-6)
 
@@ -144,13 +145,13 @@ class TestForms:
             lambda n_outputs: TwoLayers(4, n_outputs),
             TwoLayers(4, 3),
         ):
-            assert NNClassifier(**QUICK, network=network).fit(X, y).predict_proba(X).shape == (150, 3)
+            assert basic(NNClassifier, **QUICK, network=network).fit(X, y).predict_proba(X).shape == (150, 3)
 
     def test_an_instance_is_copied(self):
         X, y = IRIS
         module = TwoLayers(4, 3)
         before = module.hidden.weight.detach().clone()
-        clf = NNClassifier(**QUICK, network=module).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, network=module).fit(X, y)
         assert_array_equal(module.hidden.weight.detach(), before)
         assert module.training
         first = clf.predict_proba(X)
@@ -159,7 +160,9 @@ class TestForms:
     def test_a_modules_parameters_are_swept(self):
         X, y = IRIS
         for network in (TwoLayers, Module(TwoLayers, width=3)):
-            search = GridSearchCV(NNClassifier(**QUICK, network=network), {"network__width": [2, 8]}, cv=2).fit(X, y)
+            search = GridSearchCV(basic(NNClassifier, **QUICK, network=network), {"network__width": [2, 8]}, cv=2).fit(
+                X, y
+            )
             assert search.best_estimator_.module_.hidden.out_features == search.best_params_["network__width"]
 
     def test_one_output_may_have_no_axis(self):
@@ -172,7 +175,7 @@ class TestForms:
                 return self.linear(rows)[:, 0]
 
         X, y = load_diabetes(return_X_y=True)
-        assert NNRegressor(**QUICK, network=Flat).fit(X, y).predict(X).shape == (442,)
+        assert basic(NNRegressor, **QUICK, network=Flat).fit(X, y).predict(X).shape == (442,)
 
     def test_frozen_and_unused_parameters(self):
         class Partly(TwoLayers):
@@ -183,13 +186,13 @@ class TestForms:
 
         X, y = IRIS
         module = Partly(4, 3)
-        clf = NNClassifier(**QUICK, network=module).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, network=module).fit(X, y)
         assert_array_equal(clf.module_.hidden.weight, module.hidden.weight)
         assert not torch.equal(clf.module_.out.weight, module.out.weight)
 
     def test_members_differ(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK, network=TwoLayers, n_members=2).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, network=TwoLayers, n_members=2).fit(X, y)
         one, other = (member.hidden.weight for member in clf.module_.members)
         assert not torch.equal(one, other)
 
@@ -204,10 +207,10 @@ class TestForms:
     )  # fmt: skip
     def test_mistakes(self, network, error, message):
         with pytest.raises(error, match=message):
-            NNClassifier(**QUICK, network=network).fit(*IRIS)
+            basic(NNClassifier, **QUICK, network=network).fit(*IRIS)
 
     def test_a_last_batch_of_one_row_joins_the_one_before(self):
         """Batch normalisation takes no batch of one row."""
         X, y = IRIS
         network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
-        NNClassifier(**{**QUICK, "batch_size": 149}, network=network).fit(X, y).predict(X[:1])
+        basic(NNClassifier, **{**QUICK, "batch_size": 149}, network=network).fit(X, y).predict(X[:1])

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
+from support import basic
 from torch import nn
 from torch.nn import functional as F
 
@@ -132,7 +133,7 @@ CASES = [(name, value) for name, values in OWN.items() for value in values]
 
 
 def probabilities(**settings):
-    return NNClassifier(**{**QUICK, **settings}).fit(X, Y).predict_proba(X)
+    return basic(NNClassifier, **{**QUICK, **settings}).fit(X, Y).predict_proba(X)
 
 
 @pytest.mark.parametrize(("name", "value"), CASES, ids=lambda x: x if isinstance(x, str) else type(x).__name__)
@@ -142,16 +143,16 @@ class TestOwn:
 
     def test_it_survives_clone_and_pickling(self, name, value):
         expected = probabilities(**{name: value})
-        network = NNClassifier(**{**QUICK, name: value})
+        network = basic(NNClassifier, **{**QUICK, name: value})
         for copy in (clone(network), pickle.loads(pickle.dumps(network))):
             assert_array_equal(copy.fit(X, Y).predict_proba(X), expected)
         assert_array_equal(pickle.loads(pickle.dumps(network.fit(X, Y))).predict_proba(X), expected)
 
     def test_it_is_swept_alone_and_in_lockstep(self, name, value):
-        default = NNClassifier().get_params()[name]
+        default = basic(NNClassifier).get_params()[name]
         grid = {name: [default, value], "learning_rate": [1e-3, 1e-2]}
         found = [
-            module.GridSearchCV(NNClassifier(**QUICK), grid, cv=2).fit(X, Y).cv_results_["mean_test_score"]
+            module.GridSearchCV(basic(NNClassifier, **QUICK), grid, cv=2).fit(X, Y).cv_results_["mean_test_score"]
             for module in (sknnopt.model_selection, __import__("sklearn.model_selection", fromlist=["*"]))
         ]
         assert_array_equal(*found)
@@ -168,7 +169,7 @@ def test_a_function_is_its_object(name):
 
 
 def test_parameters_of_ones_own_object_are_swept():
-    search = GridSearchCV(NNClassifier(**QUICK, optimizer=Signs()), {"optimizer__factor": [0.1, 10.0]}, cv=2)
+    search = GridSearchCV(basic(NNClassifier, **QUICK, optimizer=Signs()), {"optimizer__factor": [0.1, 10.0]}, cv=2)
     scores = search.fit(X, Y).cv_results_["mean_test_score"]
     assert scores[0] != scores[1]
 
@@ -183,4 +184,4 @@ def test_parameters_of_ones_own_object_are_swept():
 )
 def test_a_function_that_makes_no_optimizer(factory, message):
     with pytest.raises(ValueError, match=message):
-        NNClassifier(**QUICK, optimizer=factory).fit(X, Y)
+        basic(NNClassifier, **QUICK, optimizer=factory).fit(X, Y)

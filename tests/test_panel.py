@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 from skorch.callbacks import EarlyStopping, EpochScoring
+from support import basic
 from torch import Tensor, nn
 
 from sknnopt import NNClassifier, NNRegressor, lockstep, losses
@@ -281,7 +282,7 @@ class TestFits:
     )
     @pytest.mark.parametrize("n_members", [2, 5])
     def test_all_members_keep_the_epoch_of_the_greatest_value(self, make, data, settings, n_members):
-        network = make(**OVERFITS | settings, n_members=n_members)
+        network = basic(make, **OVERFITS | settings, n_members=n_members)
         results = train(jobs_of(network, *data))
         records = [[record["valid_score"] for record in result.history] for result in results]
         assert all(record == records[0] for record in records)
@@ -296,7 +297,7 @@ class TestFits:
         """Eight members and folds of a tenth: pairs, and folds that differ by a row."""
         asked = seen(monkeypatch)
         X, y = DIABETES
-        reg = NNRegressor(**QUICK | {"n_members": 7}).fit(X, y)
+        reg = basic(NNRegressor, **QUICK | {"n_members": 7}).fit(X, y)
         scaled = (y - y.mean()) / y.std()
         assert len(asked) == len(reg.validation_scores_) == 4
         for (jobs, outputs, _), found in zip(asked, reg.validation_scores_, strict=True):
@@ -319,7 +320,7 @@ class TestFits:
             y = signal[:600] + 0.3 * rng.normal(size=600)
             settings = {"learning_rate": 0.003, "hidden_layer_sizes": (64, 64), "schedule": "cosine", "max_epochs": 40}
             settings |= {"preprocessing": None, "n_members": 8, "n_iter_no_change": 40, "random_state": seed}
-            reg = NNRegressor(**OVERFITS | settings)
+            reg = basic(NNRegressor, **OVERFITS | settings)
             estimated = train(jobs_of(reg, X[:600], y))
             new = torch.from_numpy(((signal - y.mean()) / y.std())[:, None].astype(np.float32))
             rows = np.arange(600, 2100)
@@ -340,7 +341,7 @@ class TestFits:
         asked = seen(monkeypatch)
         X, X_val, y, y_val = train_test_split(*CANCER, random_state=0)
         held_out = {"X_val": X_val, "y_val": y_val} if given else {}
-        clf = NNClassifier(**OVERFITS, n_members=n_members).fit(X, y, **held_out)
+        clf = basic(NNClassifier, **OVERFITS, n_members=n_members).fit(X, y, **held_out)
         for (jobs, outputs, found), record in zip(asked, clf.history_, strict=True):
             cool, labels = [], []
             for job, own in zip(jobs, outputs, strict=True):
@@ -363,12 +364,12 @@ class TestFits:
     @pytest.mark.parametrize(
         "network",
         [
-            NNRegressor(**QUICK),
-            NNClassifier(**QUICK, calibration=None),
-            NNClassifier(**QUICK, scoring="accuracy"),
-            NNClassifier(**QUICK | {"early_stopping": False}, n_members=3),
-            NNClassifier(**QUICK, network=nn.LazyLinear, n_members=4),
-            NNClassifier(**QUICK | {"early_stopping": "auto"}, n_members=4),
+            basic(NNRegressor, **QUICK),
+            basic(NNClassifier, **QUICK, calibration=None),
+            basic(NNClassifier, **QUICK, scoring="accuracy"),
+            basic(NNClassifier, **QUICK | {"early_stopping": False}, n_members=3),
+            basic(NNClassifier, **QUICK, network=nn.LazyLinear, n_members=4),
+            basic(NNClassifier, **QUICK | {"early_stopping": "auto"}, n_members=4),
         ],
     )
     def test_others_have_none(self, network):
@@ -377,20 +378,20 @@ class TestFits:
         assert all(job.panel is None and job.crew is None for job in jobs_of(network, *CANCER))
 
     def test_rows_that_are_only_watched_have_none(self):
-        network = NNClassifier(**QUICK | {"early_stopping": False}, n_members=3)
+        network = basic(NNClassifier, **QUICK | {"early_stopping": False}, n_members=3)
         jobs = jobs_of(network, *CANCER, X_val=CANCER[0][:50], y_val=CANCER[1][:50])
         assert all(job.panel is None for job in jobs)
 
     def test_networks_of_ones_own_are_judged_by_themselves(self):
         X, y = DIABETES
-        reg = NNRegressor(**OVERFITS, network=nn.Linear, n_members=4).fit(X, y)
+        reg = basic(NNRegressor, **OVERFITS, network=nn.Linear, n_members=4).fit(X, y)
         assert "valid_score" not in reg.history_[0]
         jobs = jobs_of(reg, X, y)
         for result in train(jobs):
             assert result.best_epoch == np.argmin([record["valid_loss"] for record in result.history])
 
     def test_a_single_calibrated_classifier_shares_cohorts(self):
-        clf = NNClassifier(**QUICK, calibration="temperature")
+        clf = basic(NNClassifier, **QUICK, calibration="temperature")
         with lockstep(n_jobs=1) as sweep:
             GridSearchCV(clf, {"learning_rate": [0.01, 0.02]}, cv=3, refit=False).fit(*IRIS)
         assert sweep.cohort_sizes == [6]
@@ -405,7 +406,7 @@ class TestFits:
         monkeypatch.setattr(_range_test, "train", spy)
         fits: list[Job] = []
         monkeypatch.setattr(_base, "train", lambda jobs: fits.extend(jobs) or train(jobs))
-        NNClassifier(**QUICK | {"learning_rate": "auto"}, n_members=2).fit(*IRIS)
+        basic(NNClassifier, **QUICK | {"learning_rate": "auto"}, n_members=2).fit(*IRIS)
         assert len(probes) == 12
         assert all(probe.panel is None for probe in probes)
         assert fits[0].panel is fits[1].panel is not None
@@ -416,7 +417,7 @@ class TestDivergence:
 
     def jobs(self, scoring: str = "loss") -> list[Job]:
         """Six jobs of three folds, of which the last but two diverges after some epochs."""
-        network = NNRegressor(**OVERFITS | self.WILD | {"learning_rate": 1e-3}, scoring=scoring)
+        network = basic(NNRegressor, **OVERFITS | self.WILD | {"learning_rate": 1e-3}, scoring=scoring)
         jobs = jobs_of(network, *DIABETES)
         jobs[3] = replace(jobs[3], techniques=replace(jobs[3].techniques, learning_rate=0.5))
         return jobs
@@ -442,14 +443,14 @@ class TestDivergence:
         assert results[3].best_epoch < diverged - 1
 
     def test_at_once_of_all_is_an_error(self):
-        reg = NNRegressor(**OVERFITS | self.WILD | {"learning_rate": 1e38})
+        reg = basic(NNRegressor, **OVERFITS | self.WILD | {"learning_rate": 1e38})
         with pytest.raises(ValueError, match="Training diverged"):
             reg.fit(*DIABETES)
 
     def test_who_is_left_is_an_ensemble_of_so_many(self, monkeypatch):
         X, y = DIABETES
         wild = Wild()
-        reg = NNRegressor(**QUICK, n_members=3, initializer=wild, warm_start=True)
+        reg = basic(NNRegressor, **QUICK, n_members=3, initializer=wild, warm_start=True)
         with pytest.warns(ConvergenceWarning, match="left out"):
             reg.fit(X, y)
         panels = [job.panel for job in jobs_of(reg, X, y)]
@@ -504,7 +505,7 @@ class TestRestarts:
             return results
 
         monkeypatch.setattr(_base, "train", spy)
-        clf = NNClassifier(**OVERFITS | {"max_epochs": 8}, n_members=4, n_restarts=3, scoring=scoring).fit(*IRIS)
+        clf = basic(NNClassifier, **OVERFITS | {"max_epochs": 8}, n_members=4, n_restarts=3, scoring=scoring).fit(*IRIS)
         assert len({id(job.panel) for job in jobs}) == 3
         for r in range(3):
             assert len({id(job.panel) for job in jobs[r::3]}) == 1
@@ -521,7 +522,7 @@ class TestRestarts:
                 assert_array_equal(tensor, views[name])
 
     def test_of_those_judged_by_themselves_each_is_chosen_by_itself(self):
-        reg = NNRegressor(**OVERFITS | {"early_stopping": False, "max_epochs": 3}, n_members=4, n_restarts=3)
+        reg = basic(NNRegressor, **OVERFITS | {"early_stopping": False, "max_epochs": 3}, n_members=4, n_restarts=3)
         scores = reg.fit(*DIABETES).restart_scores_
         assert_array_equal(-scores.max(1), reg.best_loss_)
         assert len(set(scores.argmax(1))) > 1
@@ -532,7 +533,7 @@ def figures(search: GridSearchCV) -> dict[str, np.ndarray]:
 
 
 SEARCH = GridSearchCV(
-    NNClassifier(**OVERFITS | {"max_epochs": 12, "n_iter_no_change": 3}),
+    basic(NNClassifier, **OVERFITS | {"max_epochs": 12, "n_iter_no_change": 3}),
     {"n_members": [1, 4, 6], "learning_rate": [0.003, 0.03], "scoring": ["loss", "accuracy"]},
     cv=2,
     scoring="neg_log_loss",
@@ -577,7 +578,7 @@ class TestLockstep:
                 assert sweep.cohort_sizes.count(size) == 8
 
     def test_restarts_are_as_many_cohorts(self):
-        clf = NNClassifier(**QUICK, n_members=2, n_restarts=3)
+        clf = basic(NNClassifier, **QUICK, n_members=2, n_restarts=3)
         with lockstep(n_jobs=1, max_members=1) as sweep:
             GridSearchCV(clf, {"learning_rate": [0.01, 0.02]}, cv=2, refit=False).fit(*IRIS)
         assert sweep.cohort_sizes == [2] * 12
@@ -585,7 +586,7 @@ class TestLockstep:
     def test_nothing_is_kept_of_a_crew_that_has_gone(self):
         room = WaitingRoom(lambda job: 1)
         for _ in range(3):
-            jobs = jobs_of(NNClassifier(**QUICK, n_members=4), *IRIS)
+            jobs = jobs_of(basic(NNClassifier, **QUICK, n_members=4), *IRIS)
             room.enter([SimpleNamespace(job=job, task=None) for job in jobs])  # type: ignore[misc]
             assert [seat.job for seat in room.full_cohort(100, 1)] == jobs
         assert not room
@@ -612,7 +613,7 @@ class TestErrors:
     def test_of_a_scorer_reach_the_user_at_once(self):
         scorer = Broken()
         with pytest.raises(RuntimeError, match="a scorer's fault"):
-            NNClassifier(**self.SETTINGS, scoring=scorer).fit(*IRIS)
+            basic(NNClassifier, **self.SETTINGS, scoring=scorer).fit(*IRIS)
         assert scorer.calls == 5
 
     @pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
@@ -621,7 +622,7 @@ class TestErrors:
         grid = {"learning_rate": [0.01, 0.02, 0.03], "n_members": [1, 4]}
         found = []
         for scoring in (always_broken, "accuracy"):
-            search = GridSearchCV(NNClassifier(**QUICK, scoring=scoring), grid, cv=3, refit=False)
+            search = GridSearchCV(basic(NNClassifier, **QUICK, scoring=scoring), grid, cv=3, refit=False)
             failing = pytest.warns(FitFailedWarning, match="3 fits failed") if scoring != "accuracy" else nullcontext()
             with lockstep(**options), failing:
                 found.append(search.fit(*IRIS).cv_results_["mean_test_score"])
@@ -629,7 +630,9 @@ class TestErrors:
         assert_array_equal(found[0][~np.isnan(found[0])], np.delete(found[1], 3))
 
     def test_end_those_whom_the_panel_judges_alone(self):
-        jobs = [job for seed in range(3) for job in jobs_of(NNClassifier(**QUICK | {"random_state": seed}), *IRIS)]
+        jobs = [
+            job for seed in range(3) for job in jobs_of(basic(NNClassifier, **QUICK | {"random_state": seed}), *IRIS)
+        ]
         expected = train(jobs)
         jobs[1].panel = Angry()
         results = train_together(jobs)
@@ -652,7 +655,7 @@ class TestErrors:
                 return ((output - target) ** 2).mean(1)
 
         with pytest.raises(TypeError, match="a loss's fault"):
-            NNRegressor(**QUICK, loss=Picky(), n_members=2).fit(*DIABETES)
+            basic(NNRegressor, **QUICK, loss=Picky(), n_members=2).fit(*DIABETES)
 
 
 def always_broken(estimator: Any, X: Any, y: Any) -> float:
@@ -666,7 +669,7 @@ class TestCallbacks:
         """Those who go on are judged together."""
         X, y = DIABETES
         stop = EarlyStopping(monitor="valid_loss", patience=2, load_best=False, sink=lambda *_: None)
-        reg = NNRegressor(**OVERFITS, n_members=4, callbacks=[stop])
+        reg = basic(NNRegressor, **OVERFITS, n_members=4, callbacks=[stop])
         results = train(jobs_of(reg, X, y))
         lengths = [len(result.history) for result in results]
         assert len(set(lengths)) > 1
@@ -689,7 +692,7 @@ class TestCallbacks:
             return 0.0
 
         scoring = EpochScoring(keep, name="seen", lower_is_better=False)
-        clf = NNClassifier(**QUICK, n_members=3, callbacks=[scoring]).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, n_members=3, callbacks=[scoring]).fit(X, y)
         assert len(found) == 3
         values = [[value for value, _ in records] for records in found.values()]
         assert values[0] == values[1] == values[2]
@@ -699,6 +702,6 @@ class TestCallbacks:
     def test_of_a_single_classifier(self):
         X, y = CANCER
         callbacks = [EpochScoring("accuracy", name="own", lower_is_better=False)]
-        clf = NNClassifier(**QUICK, callbacks=callbacks).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, callbacks=callbacks).fit(X, y)
         assert clf.net_.history[:, "valid_score"] == clf.validation_scores_
         assert len(clf.net_.history[:, "own"]) == clf.n_iter_

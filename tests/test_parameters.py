@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import PrintLog
+from support import basic
 from torch import Tensor, nn
 
 from sknnopt import NNClassifier, NNRegressor
@@ -102,7 +103,7 @@ class TestSearch:
         X, y = IRIS
         assert name in GRIDS, f"there is no grid over {name!r}: write one"
         grid = [*GRIDS[name], Huber(), SquaredError()] if (make, name) == (NNRegressor, "loss") else GRIDS[name]
-        search = GridSearchCV(make(**QUICK), {name: grid}, cv=2, error_score="raise").fit(X, y)
+        search = GridSearchCV(basic(make, **QUICK), {name: grid}, cv=2, error_score="raise").fit(X, y)
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
         assert len(search.cv_results_["params"]) == len(grid)
         swept = search.best_estimator_.get_params(deep=False)[name]
@@ -131,18 +132,18 @@ class TestSearch:
     )
     def test_a_techniques_own_parameters_are_swept(self, settings, grid):
         X, y = DIABETES
-        network = NNRegressor(**{**QUICK, "learning_rate": 0.01}, **settings)
+        network = basic(NNRegressor, **{**QUICK, "learning_rate": 0.01}, **settings)
         search = GridSearchCV(network, grid, cv=2, error_score="raise").fit(X, y)
         scores = search.cv_results_["mean_test_score"]
         assert scores[0] != scores[1]
         (name, value), = search.best_params_.items()  # fmt: skip
         assert search.best_estimator_.get_params()[name] == value
-        assert repr(network) == repr(NNRegressor(**{**QUICK, "learning_rate": 0.01}, **settings))
+        assert repr(network) == repr(basic(NNRegressor, **{**QUICK, "learning_rate": 0.01}, **settings))
 
     def test_scores_of_a_name_are_those_of_its_object(self):
         X, y = DIABETES
         scores = [
-            GridSearchCV(NNRegressor(**QUICK, optimizer=optimizer), {"optimizer__momentum": [0.9, 0.0]}, cv=2)
+            GridSearchCV(basic(NNRegressor, **QUICK, optimizer=optimizer), {"optimizer__momentum": [0.9, 0.0]}, cv=2)
             .fit(X, y)
             .cv_results_["mean_test_score"]
             for optimizer in ("sgd", SGD())
@@ -155,12 +156,12 @@ class TestSearch:
             {"optimizer": ["sgd"], "optimizer__momentum": [0.1]},
             {"optimizer": ["adam"], "optimizer__beta_1": [0.7]},
         ]
-        search = GridSearchCV(NNRegressor(**QUICK), grid, cv=2, error_score="raise").fit(X, y)
+        search = GridSearchCV(basic(NNRegressor, **QUICK), grid, cv=2, error_score="raise").fit(X, y)
         assert len(set(search.cv_results_["mean_test_score"])) == 2
 
     def test_in_pipelines_and_around_targets(self):
         X, y = DIABETES
-        inner = make_pipeline(StandardScaler(), NNRegressor(**QUICK, preprocessing=None))
+        inner = make_pipeline(StandardScaler(), basic(NNRegressor, **QUICK, preprocessing=None))
         outer = TransformedTargetRegressor(inner, func=np.log, inverse_func=np.exp)
         grid = {"regressor__nnregressor__optimizer__beta_2": [0.9, 0.99]}
         search = GridSearchCV(outer, grid, cv=2, error_score="raise").fit(X, y)
@@ -173,14 +174,14 @@ class TestSearch:
             ("predict_proba", (150, 3)),
             ("decision_function", (150, 3)),
         ):
-            assert cross_val_predict(NNClassifier(**QUICK), X, y, cv=2, method=method).shape == shape
+            assert cross_val_predict(basic(NNClassifier, **QUICK), X, y, cv=2, method=method).shape == shape
 
 
 class TestParameters:
     @pytest.mark.parametrize(("make", "name"), parameters(NNClassifier) + parameters(NNRegressor))
     def test_survive_get_set_and_clone(self, make, name):
         for value in GRIDS[name]:
-            network = make().set_params(**{name: value})
+            network = basic(make).set_params(**{name: value})
             assert network.get_params(deep=False)[name] is value
             assert make(**{name: value}).get_params(deep=False)[name] is value
             again = clone(network)
@@ -188,30 +189,30 @@ class TestParameters:
             assert again.get_params(deep=False).keys() == network.get_params(deep=False).keys()
 
     def test_nested_ones_are_listed_and_cloned(self):
-        network = NNClassifier(optimizer=Adam(beta_1=0.8), regularization=L1(0.5) + L2(0.25))
+        network = basic(NNClassifier, optimizer=Adam(beta_1=0.8), regularization=L1(0.5) + L2(0.25))
         params = clone(network).get_params()
         assert params["optimizer__beta_1"] == 0.8
         assert clone(network).optimizer is not network.optimizer
 
     def test_setting_one_leaves_the_given_object_of_a_clone(self):
         optimizer = SGD(momentum=0.1)
-        network = NNClassifier(optimizer=optimizer)
+        network = basic(NNClassifier, optimizer=optimizer)
         clone(network).set_params(optimizer__momentum=0.9)
         assert optimizer.momentum == 0.1
 
     def test_a_name_becomes_its_object_only_when_needed(self):
-        network = NNClassifier(optimizer="momentum")
+        network = basic(NNClassifier, optimizer="momentum")
         assert network.set_params(max_epochs=3).optimizer == "momentum"
         assert repr(network.set_params(optimizer__nesterov=True).optimizer) == "SGD(momentum=0.9, nesterov=True)"
 
     def test_a_new_name_and_its_parameter_at_once(self):
-        network = NNClassifier(optimizer=Adam()).set_params(optimizer__momentum=0.5, optimizer="sgd")
+        network = basic(NNClassifier, optimizer=Adam()).set_params(optimizer__momentum=0.5, optimizer="sgd")
         assert repr(network.optimizer) == "SGD(momentum=0.5)"
 
     def test_fit_changes_none(self):
         X, y = IRIS
         for settings in ({}, {"optimizer": SGD(), "regularization": "l1", "callbacks": [PrintLog(sink=str)]}):
-            network = NNClassifier(**QUICK, **settings)
+            network = basic(NNClassifier, **QUICK, **settings)
             before = {name: (value, repr(value)) for name, value in network.get_params().items()}
             network.fit(X, y)
             for name, value in network.get_params().items():
@@ -219,7 +220,7 @@ class TestParameters:
                 assert repr(value) == before[name][1]
 
     def test_repr_shows_what_is_set(self):
-        assert repr(NNClassifier(optimizer=SGD(momentum=0.9))) == "NNClassifier(optimizer=SGD(momentum=0.9))"
+        assert repr(basic(NNClassifier, optimizer=SGD(momentum=0.9))) == "NNClassifier(optimizer=SGD(momentum=0.9))"
 
 
 class TestPickling:
@@ -237,7 +238,7 @@ class TestPickling:
     @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
     def test_round_trip(self, settings, tmp_path):
         X, y = IRIS
-        clf = NNClassifier(**QUICK, **settings).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, **settings).fit(X, y)
         clf.net_  # noqa: B018
         joblib.dump(clf, tmp_path / "network")
         for again in (pickle.loads(pickle.dumps(clf)), joblib.load(tmp_path / "network")):
@@ -253,12 +254,12 @@ class TestPickling:
         X, y = IRIS
         sizes = []
         for members in (1, 4):
-            clf = NNClassifier(**{**QUICK, "hidden_layer_sizes": (256, 256)}, n_members=members).fit(X, y)
+            clf = basic(NNClassifier, **{**QUICK, "hidden_layer_sizes": (256, 256)}, n_members=members).fit(X, y)
             sizes.append(len(pickle.dumps(clf)) / (4 * clf.n_parameters_))
         assert max(sizes) < 1.1
 
     def test_holds_no_training_rows(self):
         X, y = np.tile(IRIS[0], (100, 1)), np.tile(IRIS[1], 100)
         for settings in ({"early_stopping": True, "scoring": "accuracy"}, {"warm_start": True}):
-            clf = NNClassifier(**QUICK, **settings).fit(X, y)
+            clf = basic(NNClassifier, **QUICK, **settings).fit(X, y)
             assert len(pickle.dumps(clf)) < 30_000

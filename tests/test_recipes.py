@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_multilabel_classification
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
+from support import basic
 from torch import nn
 
 from sknnopt import NNClassifier, NNRegressor, lockstep
@@ -67,7 +68,7 @@ def assert_same_weights(ones, others):
 
 class TestMembers:
     def test_each_recipe_trains_so_many_more_with_its_parameters(self, trained):
-        clf = NNClassifier(**QUICK, n_members=4, recipes=RECIPES).fit(*CANCER)
+        clf = basic(NNClassifier, **QUICK, n_members=4, recipes=RECIPES).fit(*CANCER)
         (jobs,) = trained
         members = clf.module_.members
         assert len(jobs) == len(members) == 16
@@ -79,7 +80,7 @@ class TestMembers:
 
     @pytest.mark.parametrize("n_members", [1, 3, 5])
     def test_the_kth_of_each_recipe_has_the_same_rows(self, n_members, trained):
-        NNClassifier(**QUICK | {"validation_fraction": 0.5}, n_members=n_members, recipes=RECIPES).fit(*CANCER)
+        basic(NNClassifier, **QUICK | {"validation_fraction": 0.5}, n_members=n_members, recipes=RECIPES).fit(*CANCER)
         (jobs,) = trained
         for k, job in enumerate(jobs):
             assert job.rows is jobs[k % n_members].rows
@@ -89,7 +90,7 @@ class TestMembers:
         assert len(seeds) == len(jobs)
 
     def test_each_recipe_has_a_panel_for_each_start(self, trained):
-        NNClassifier(**QUICK, n_members=4, n_restarts=2, recipes=RECIPES).fit(*CANCER)
+        basic(NNClassifier, **QUICK, n_members=4, n_restarts=2, recipes=RECIPES).fit(*CANCER)
         panels = [job.panel for job in trained[0]]
         assert [panels.index(panel) for panel in panels] == [
             k + r for k in (0, 8, 16, 24) for _ in range(4) for r in (0, 1)
@@ -98,7 +99,9 @@ class TestMembers:
 
     def test_numbers_of_epochs_are_the_recipes(self, trained):
         settings = {**QUICK, "n_iter_no_change": 3}
-        reg = NNRegressor(**settings, recipes=[{"max_epochs": 9, "n_iter_no_change": 5, "tol": 0.5}]).fit(*DIABETES)
+        reg = basic(NNRegressor, **settings, recipes=[{"max_epochs": 9, "n_iter_no_change": 5, "tol": 0.5}]).fit(
+            *DIABETES
+        )
         own, other = trained[0]
         assert (own.epochs, own.validation.patience, own.validation.tolerance) == (6, 3, 1e-4)
         assert (other.epochs, other.validation.patience, other.validation.tolerance) == (9, 5, 0.5)
@@ -109,14 +112,14 @@ class TestMembers:
         assert [job.epochs for job in trained[0]] == [1, 1]
 
     def test_an_empty_list_is_none(self):
-        fits = [NNRegressor(**QUICK, n_members=2, recipes=given).fit(*DIABETES) for given in (None, [])]
+        fits = [basic(NNRegressor, **QUICK, n_members=2, recipes=given).fit(*DIABETES) for given in (None, [])]
         assert_array_equal(*(reg.predict(DIABETES[0]) for reg in fits))
         for reg in fits:
             assert_array_equal(reg.recipe_weights_, [1.0])
             assert isinstance(reg.learning_rate_, float)
 
     def test_attributes_have_an_entry_a_member_or_a_recipe(self):
-        clf = NNClassifier(**QUICK, n_members=2, recipes=RECIPES).fit(*CANCER)
+        clf = basic(NNClassifier, **QUICK, n_members=2, recipes=RECIPES).fit(*CANCER)
         assert clf.best_epoch_.shape == clf.best_loss_.shape == (8,)
         assert clf.recipe_weights_.shape == clf.temperature_.shape == clf.learning_rate_.shape == (4,)
         assert clf.restart_scores_.shape == (8, 1)
@@ -138,8 +141,8 @@ class TestSameBits:
     )  # fmt: skip
     def test_of_the_first(self, n_members, settings):
         given = {**QUICK, "n_members": n_members, **settings}
-        alone = NNClassifier(**given).fit(*IRIS)
-        together = NNClassifier(**given, recipes=RECIPES).fit(*IRIS)
+        alone = basic(NNClassifier, **given).fit(*IRIS)
+        together = basic(NNClassifier, **given, recipes=RECIPES).fit(*IRIS)
         assert_same_weights(states(alone), states(together, n_members))
         assert together.temperature_[0] == alone.temperature_
         assert together.learning_rate_[0] == alone.learning_rate_
@@ -147,7 +150,7 @@ class TestSameBits:
 
     def test_of_each_recipe_alike(self):
         """The k-th recipe's weights do not depend on the recipes after it, and its cohort is of its own."""
-        fits = [NNRegressor(**QUICK, n_members=2, recipes=RECIPES[:count]).fit(*DIABETES) for count in (1, 2, 3)]
+        fits = [basic(NNRegressor, **QUICK, n_members=2, recipes=RECIPES[:count]).fit(*DIABETES) for count in (1, 2, 3)]
         for count, reg in enumerate(fits, 1):
             assert_same_weights(states(reg), states(fits[-1], 2 * (1 + count)))
 
@@ -155,7 +158,7 @@ class TestSameBits:
     def test_in_lockstep(self, make):
         data = IRIS if make is NNClassifier else DIABETES
         grid = {"recipes": [None, RECIPES, RECIPES[:1]], "n_members": [1, 4], "learning_rate": [0.03, 0.01]}
-        search = GridSearchCV(make(**{**QUICK, "max_epochs": 3}), grid, cv=2)
+        search = GridSearchCV(basic(make, **{**QUICK, "max_epochs": 3}), grid, cv=2)
         expected = clone(search).fit(*data)
         with lockstep(n_jobs=2) as sweep:
             found = clone(search).fit(*data)
@@ -166,7 +169,7 @@ class TestSameBits:
         assert max(sweep.cohort_sizes) > 1
 
     def test_twice(self):
-        fits = [NNClassifier(**QUICK, n_members=4, recipes=RECIPES).fit(*CANCER) for _ in range(2)]
+        fits = [basic(NNClassifier, **QUICK, n_members=4, recipes=RECIPES).fit(*CANCER) for _ in range(2)]
         assert_array_equal(*(clf.predict_proba(CANCER[0]) for clf in fits))
 
 
@@ -187,7 +190,7 @@ class TestWeights:
     @pytest.mark.parametrize("n_members", [1, 4])
     def test_favour_what_predicts_well(self, make, data, settings, n_members):
         settings = {**QUICK, "max_epochs": 30, **settings}
-        network = make(**settings, n_members=n_members, recipes=[USELESS]).fit(*data)
+        network = basic(make, **settings, n_members=n_members, recipes=[USELESS]).fit(*data)
         weights = network.recipe_weights_
         assert weights.sum() == pytest.approx(1)
         assert 0 < weights[1] < 0.35 < weights[0]
@@ -195,7 +198,7 @@ class TestWeights:
 
     def test_are_those_of_the_recipes_calibrated_averages_on_each_fold(self):
         X, y = CANCER
-        clf = NNClassifier(**QUICK, n_members=4, recipes=RECIPES).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, n_members=4, recipes=RECIPES).fit(X, y)
         rows, splits = clf.preprocessor_.transform(X), member_splits(len(y), y, 0.25, clf._seed, 4)
         folds = [splits[0].withheld, splits[2].withheld]
         members = list(clf.module_.members)
@@ -214,13 +217,13 @@ class TestWeights:
 
     def test_weigh_the_prediction(self):
         X, _ = DIABETES
-        reg = NNRegressor(**QUICK, n_members=2, recipes=RECIPES).fit(*DIABETES)
+        reg = basic(NNRegressor, **QUICK, n_members=2, recipes=RECIPES).fit(*DIABETES)
         rows = reg.preprocessor_.transform(X)
         each = np.array([predict_scores(member, rows)[:, 0] for member in reg.module_.members])
         each = reg.target_.decode(each.reshape(-1, 1)).reshape(each.shape)
         shares = np.repeat(reg.recipe_weights_ / 2, 2)
         assert_allclose(reg.predict(X), shares @ each, rtol=1e-4)
-        clf = NNClassifier(**QUICK, n_members=2, recipes=RECIPES, calibration=None).fit(*CANCER)
+        clf = basic(NNClassifier, **QUICK, n_members=2, recipes=RECIPES, calibration=None).fit(*CANCER)
         rows = clf.preprocessor_.transform(CANCER[0])
         each = np.array([softmax(predict_scores(member, rows), axis=1) for member in clf.module_.members])
         shares = np.repeat(clf.recipe_weights_ / 2, 2)
@@ -228,10 +231,12 @@ class TestWeights:
 
     def test_of_rows_that_are_given(self):
         X, y = CANCER
-        clf = NNClassifier(**QUICK, n_members=2, recipes=[USELESS]).fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
+        clf = basic(NNClassifier, **QUICK, n_members=2, recipes=[USELESS]).fit(
+            X[:300], y[:300], X_val=X[300:], y_val=y[300:]
+        )
         assert clf.recipe_weights_[0] > 0.8
         for more in ({"early_stopping": False}, {"early_stopping": "auto"}):
-            plain = NNClassifier(**{**QUICK, **more}, n_members=2, recipes=[USELESS])
+            plain = basic(NNClassifier, **{**QUICK, **more}, n_members=2, recipes=[USELESS])
             watched = {"X_val": X[300:], "y_val": y[300:]} if more["early_stopping"] is False else {}
             assert_array_equal(plain.fit(X[:300], y[:300], **watched).recipe_weights_, [0.5, 0.5])
             assert plain.module_.weights is None
@@ -241,7 +246,7 @@ class TestWeights:
         from sknnopt.engine import fit_temperature
 
         X, y = CANCER
-        clf = NNClassifier(**QUICK, n_members=2, recipes=[*RECIPES, USELESS])
+        clf = basic(NNClassifier, **QUICK, n_members=2, recipes=[*RECIPES, USELESS])
         clf.fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
         behind, rows = clf.module_.temperature, clf.preprocessor_.transform(X[300:])
         clf.module_.temperature = 1.0
@@ -254,14 +259,14 @@ class TestWeights:
         weight = np.random.RandomState(0).randint(0, 3, len(y)).astype(float)
         some = weight > 0
         for settings in ({}, {"class_weight": "balanced"}):
-            clf = NNClassifier(**QUICK, **settings, n_members=2, recipes=RECIPES)
+            clf = basic(NNClassifier, **QUICK, **settings, n_members=2, recipes=RECIPES)
             found = clf.fit(X, y, weight).recipe_weights_
             assert_array_equal(clf.fit(X[some], y[some], weight[some]).recipe_weights_, found)
             assert not np.array_equal(clf.fit(X[some], y[some]).recipe_weights_, found)
 
     def test_a_better_loss_than_that_of_equal_weights(self):
         X, y = CANCER
-        clf = NNClassifier(**{**QUICK, "max_epochs": 20}, n_members=4, recipes=[USELESS]).fit(X[::2], y[::2])
+        clf = basic(NNClassifier, **{**QUICK, "max_epochs": 20}, n_members=4, recipes=[USELESS]).fit(X[::2], y[::2])
         fitted = log_loss(y[1::2], clf.predict_proba(X[1::2]))
         clf.module_.weights = None
         assert fitted < log_loss(y[1::2], clf.predict_proba(X[1::2]))
@@ -271,7 +276,7 @@ class TestGoingOn:
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
     def test_partial_fit_trains_all_and_keeps_the_weights(self, make):
         data = CANCER if make is NNClassifier else DIABETES
-        network = make(**QUICK, n_members=2, recipes=RECIPES).fit(*data)
+        network = basic(make, **QUICK, n_members=2, recipes=RECIPES).fit(*data)
         weights, before = network.recipe_weights_, states(network)
         temperature = getattr(network, "temperature_", None)
         network.partial_fit(*data)
@@ -286,12 +291,12 @@ class TestGoingOn:
         )
 
     def test_partial_fit_from_nothing_weighs_alike(self):
-        reg = NNRegressor(**QUICK, recipes=RECIPES).partial_fit(*DIABETES).partial_fit(*DIABETES)
+        reg = basic(NNRegressor, **QUICK, recipes=RECIPES).partial_fit(*DIABETES).partial_fit(*DIABETES)
         assert_array_equal(reg.recipe_weights_, [0.25] * 4)
         assert reg.n_iter_ == 2
 
     def test_a_warm_start_weighs_anew_only_by_withheld_rows(self):
-        clf = NNClassifier(**QUICK, n_members=2, recipes=[USELESS], warm_start=True).fit(*IRIS)
+        clf = basic(NNClassifier, **QUICK, n_members=2, recipes=[USELESS], warm_start=True).fit(*IRIS)
         before = clf.recipe_weights_
         assert not np.array_equal(clf.fit(*IRIS).recipe_weights_, before)
         before = clf.recipe_weights_
@@ -300,7 +305,7 @@ class TestGoingOn:
 
     def test_the_first_members_go_on_as_without_recipes(self):
         alone, together = (
-            NNRegressor(**QUICK, n_members=2, warm_start=True, recipes=given).fit(*DIABETES).fit(*DIABETES)
+            basic(NNRegressor, **QUICK, n_members=2, warm_start=True, recipes=given).fit(*DIABETES).fit(*DIABETES)
             for given in (None, RECIPES)
         )
         assert_same_weights(states(alone), states(together, 2))
@@ -310,14 +315,14 @@ class TestGoingOn:
         "changed", [None, RECIPES[:2], [*RECIPES, {}], [{"network": "tabm", "n_heads": 4}, *RECIPES[1:]]]
     )
     def test_other_recipes_are_refused(self, changed):
-        reg = NNRegressor(**QUICK, recipes=RECIPES).fit(*DIABETES)
+        reg = basic(NNRegressor, **QUICK, recipes=RECIPES).fit(*DIABETES)
         with pytest.raises(ValueError, match="cannot go on with recipes="):
             reg.set_params(recipes=changed).partial_fit(*DIABETES)
         with pytest.raises(ValueError, match="cannot go on with recipes="):
-            NNRegressor(**QUICK).fit(*DIABETES).set_params(recipes=RECIPES).partial_fit(*DIABETES)
+            basic(NNRegressor, **QUICK).fit(*DIABETES).set_params(recipes=RECIPES).partial_fit(*DIABETES)
 
     def test_another_optimizer_begins_anew(self):
-        reg = NNRegressor(**QUICK, recipes=RECIPES, warm_start=True).fit(*DIABETES)
+        reg = basic(NNRegressor, **QUICK, recipes=RECIPES, warm_start=True).fit(*DIABETES)
         reg.set_params(recipes=[*RECIPES[:2], {"optimizer": "lion"}]).fit(*DIABETES)
         assert reg._progress[3].state.keys() != reg._progress[0].state.keys()
 
@@ -325,7 +330,7 @@ class TestGoingOn:
 class TestInCombination:
     def test_an_automatic_learning_rate_is_each_recipes_own(self):
         settings = {**QUICK, "learning_rate": "auto"}
-        reg = NNRegressor(**settings, recipes=[{"learning_rate": 0.007}, {"optimizer": "sgd"}]).fit(*DIABETES)
+        reg = basic(NNRegressor, **settings, recipes=[{"learning_rate": 0.007}, {"optimizer": "sgd"}]).fit(*DIABETES)
         own, given, other = reg.learning_rate_
         assert given == 0.007
         assert own != other
@@ -336,16 +341,16 @@ class TestInCombination:
         assert_array_equal(reg.partial_fit(*DIABETES).learning_rate_, kept)
 
     def test_restarts_are_chosen_recipe_by_recipe(self):
-        clf = NNClassifier(**QUICK, n_members=2, n_restarts=3, recipes=RECIPES[:1]).fit(*IRIS)
+        clf = basic(NNClassifier, **QUICK, n_members=2, n_restarts=3, recipes=RECIPES[:1]).fit(*IRIS)
         scores = clf.restart_scores_
         assert scores.shape == (4, 3)
-        only = NNClassifier(**QUICK, n_members=2, n_restarts=3).fit(*IRIS)
+        only = basic(NNClassifier, **QUICK, n_members=2, n_restarts=3).fit(*IRIS)
         assert_array_equal(scores[:2], only.restart_scores_)
 
     def test_a_network_of_ones_own_beside_others(self):
         for recipes in ([{"network": nn.Linear, "dropout": 0.0}], [{}]):
             network = "mlp" if len(recipes[0]) else nn.Linear
-            clf = NNClassifier(**QUICK, network=network, n_members=2, recipes=recipes).fit(*IRIS)
+            clf = basic(NNClassifier, **QUICK, network=network, n_members=2, recipes=recipes).fit(*IRIS)
             assert isinstance(clf.module_.members[2], nn.Linear) == (network == "mlp" or recipes == [{}])
             assert len(clf.validation_scores_) == clf.n_iter_
             assert np.isfinite(clf.validation_scores_).all()
@@ -354,23 +359,23 @@ class TestInCombination:
     def test_who_diverges_is_left_out(self):
         recipes = [{"optimizer": "sgd", "learning_rate": 1e30, "gradient_clipping": None, "schedule": "constant"}]
         with pytest.warns(UserWarning, match="diverged"):
-            reg = NNRegressor(**QUICK, n_members=2, recipes=recipes).fit(*DIABETES)
+            reg = basic(NNRegressor, **QUICK, n_members=2, recipes=recipes).fit(*DIABETES)
         assert_array_equal(reg.recipe_weights_, [1.0, 0.0])
         assert len(reg.module_.members) == 2
         assert reg.partial_fit(*DIABETES).n_parameters_ > 0
-        alone = NNRegressor(**QUICK, n_members=2).fit(*DIABETES).partial_fit(*DIABETES)
+        alone = basic(NNRegressor, **QUICK, n_members=2).fit(*DIABETES).partial_fit(*DIABETES)
         assert_array_equal(reg.predict(DIABETES[0]), alone.predict(DIABETES[0]))
 
     def test_initial_weights_from_an_ensemble_of_recipes_are_those_of_its_own_members(self):
-        source = NNClassifier(**QUICK, n_members=2, recipes=RECIPES).fit(*IRIS)
+        source = basic(NNClassifier, **QUICK, n_members=2, recipes=RECIPES).fit(*IRIS)
         still = {**QUICK, "learning_rate": 1e-12, "max_epochs": 1}
-        clf = NNClassifier(**still, n_members=3, initial_weights=source).fit(*IRIS)
+        clf = basic(NNClassifier, **still, n_members=3, initial_weights=source).fit(*IRIS)
         for k, state in enumerate(states(clf)):
             for name, value in state.items():
                 assert_allclose(value, states(source)[k % 2][name], atol=1e-9)
 
     def test_verbose_names_the_recipe(self, capsys):
-        NNRegressor(**{**QUICK, "max_epochs": 1}, n_members=2, recipes=[{}], verbose=1).fit(*DIABETES)
+        basic(NNRegressor, **{**QUICK, "max_epochs": 1}, n_members=2, recipes=[{}], verbose=1).fit(*DIABETES)
         lines = capsys.readouterr().out.splitlines()
         begins = [f"recipe {r}/2  member {k}/2  epoch 1/1" for r in (1, 2) for k in (1, 2)]
         assert [line.partition("  train")[0] for line in lines] == begins
@@ -379,13 +384,15 @@ class TestInCombination:
         from scipy import sparse
 
         X = sparse.csr_array(DIABETES[0])
-        assert NNRegressor(recipes=[{"optimizer": "sgd"}]).__sklearn_tags__().input_tags.sparse
-        assert not NNRegressor(recipes=RECIPES).__sklearn_tags__().input_tags.sparse
-        assert NNRegressor(**QUICK, recipes=[{"network": "resnet"}]).fit(X, DIABETES[1]).score(X, DIABETES[1]) < 1
+        assert basic(NNRegressor, recipes=[{"optimizer": "sgd"}]).__sklearn_tags__().input_tags.sparse
+        assert not basic(NNRegressor, recipes=RECIPES).__sklearn_tags__().input_tags.sparse
+        assert (
+            basic(NNRegressor, **QUICK, recipes=[{"network": "resnet"}]).fit(X, DIABETES[1]).score(X, DIABETES[1]) < 1
+        )
         with pytest.raises(
             InvalidParameterError, match=r"recipes\[1\]: The 'numeric_embedding' parameter must be None"
         ):
-            NNRegressor(**QUICK, recipes=RECIPES).fit(X, DIABETES[1])
+            basic(NNRegressor, **QUICK, recipes=RECIPES).fit(X, DIABETES[1])
 
 
 class TestAsAnEstimator:
@@ -393,16 +400,16 @@ class TestAsAnEstimator:
         given = copy.deepcopy(RECIPES)
         technique = SGD(momentum=0.5)
         given.append({"optimizer": technique, "optimizer__momentum": 0.1})
-        reg = NNRegressor(**QUICK, recipes=given)
+        reg = basic(NNRegressor, **QUICK, recipes=given)
         assert reg.fit(*DIABETES).recipes is given is reg.get_params()["recipes"]
         assert given[:3] == RECIPES
         assert technique.momentum == 0.5
         own = SGD(momentum=0.5)
-        NNRegressor(**QUICK, optimizer=own, recipes=[{"optimizer__momentum": 0.1}]).fit(*DIABETES)
+        basic(NNRegressor, **QUICK, optimizer=own, recipes=[{"optimizer__momentum": 0.1}]).fit(*DIABETES)
         assert own.momentum == 0.5
 
     def test_is_cloned_copied_pickled_and_printed(self):
-        clf = NNClassifier(**QUICK, n_members=2, recipes=RECIPES).fit(*IRIS)
+        clf = basic(NNClassifier, **QUICK, n_members=2, recipes=RECIPES).fit(*IRIS)
         twin = clone(clf)
         assert twin.recipes == RECIPES
         assert twin.recipes is not RECIPES
@@ -417,8 +424,8 @@ class TestAsAnEstimator:
         names = set(inspect.signature(NNClassifier).parameters) | set(inspect.signature(NNRegressor).parameters)
         assert names >= WHOLE
         for name in sorted(names - WHOLE - {"network"}):
-            value = getattr(NNClassifier(), name)
-            NNClassifier(**{**QUICK, "max_epochs": 1}, recipes=[{name: value}])._check_params()
+            value = getattr(basic(NNClassifier), name)
+            basic(NNClassifier, **{**QUICK, "max_epochs": 1}, recipes=[{name: value}])._check_params()
 
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
     @pytest.mark.parametrize(
@@ -442,7 +449,7 @@ class TestAsAnEstimator:
         ],
     )  # fmt: skip
     def test_errors_teach_before_training(self, make, recipes, message, trained):
-        network = make(**QUICK, recipes=recipes)
+        network = basic(make, **QUICK, recipes=recipes)
         with pytest.raises(InvalidParameterError, match=message) as caught:
             network.fit(*(IRIS if make is NNClassifier else DIABETES))
         assert "Got" in str(caught.value) or "parameters" in str(caught.value)
@@ -450,6 +457,6 @@ class TestAsAnEstimator:
         assert not hasattr(network, "module_")
 
     def test_initial_weights_are_refused(self):
-        source = NNRegressor(**QUICK).fit(*DIABETES)
+        source = basic(NNRegressor, **QUICK).fit(*DIABETES)
         with pytest.raises(InvalidParameterError, match="'initial_weights' parameter of NNRegressor must be None with"):
-            NNRegressor(**QUICK, recipes=RECIPES, initial_weights=source).fit(*DIABETES)
+            basic(NNRegressor, **QUICK, recipes=RECIPES, initial_weights=source).fit(*DIABETES)

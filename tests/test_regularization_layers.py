@@ -10,6 +10,7 @@ import torch
 from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
+from support import basic
 from torch import nn
 
 from sknnopt import NNClassifier, regularization
@@ -596,7 +597,7 @@ FITTED = {name: ALL[name] for name in sorted({*ALL} - {"everything", "stochastic
 
 
 def fit(technique, **settings):
-    return NNClassifier(**{**QUICK, "regularization": technique, **settings}).fit(X, Y)
+    return basic(NNClassifier, **{**QUICK, "regularization": technique, **settings}).fit(X, Y)
 
 
 def matrices_of(network):
@@ -706,12 +707,12 @@ class TestEstimator:
     @pytest.mark.parametrize("name", FITTED)
     def test_partial_fit_goes_on_to_the_bit(self, name):
         settings = {**QUICK, "max_epochs": 3, "early_stopping": False}
-        whole = NNClassifier(regularization=FITTED[name](), **settings).fit(X[:200], Y[:200])
+        whole = basic(NNClassifier, regularization=FITTED[name](), **settings).fit(X[:200], Y[:200])
         steps = clone(whole)
         for _ in range(3):
             steps.partial_fit(X[:200], Y[:200])
         assert torch.equal(vector(whole), vector(steps))
-        assert not torch.equal(vector(whole), vector(NNClassifier(**settings).fit(X[:200], Y[:200])))
+        assert not torch.equal(vector(whole), vector(basic(NNClassifier, **settings).fit(X[:200], Y[:200])))
 
     @pytest.mark.parametrize("name", FITTED)
     def test_networks_of_ones_own_with_more_axes(self, name):
@@ -748,7 +749,7 @@ class TestEstimator:
     )
     def test_sweeps(self, start, values):
         settings = {**QUICK, "max_epochs": 2, "early_stopping": False}
-        search = GridSearchCV(NNClassifier(regularization=start, **settings), values, cv=2).fit(X[:200], Y[:200])
+        search = GridSearchCV(basic(NNClassifier, regularization=start, **settings), values, cv=2).fit(X[:200], Y[:200])
         scores = search.cv_results_["mean_test_score"]
         assert len(scores) == len(next(iter(values.values())))
         for params, best in zip(search.cv_results_["params"], scores, strict=True):

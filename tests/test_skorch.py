@@ -21,6 +21,7 @@ from skorch.callbacks import (
     LRScheduler,
     PrintLog,
 )
+from support import basic
 
 from sknnopt import NNClassifier, NNRegressor
 
@@ -40,7 +41,7 @@ class TestNet:
     @pytest.mark.parametrize("n_members", [1, 2])
     def test_classifier_predicts_the_same(self, n_members):
         X, y = IRIS
-        clf = NNClassifier(**QUICK, n_members=n_members).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, n_members=n_members).fit(X, y)
         rows = clf.preprocessor_.transform(X)
         assert_allclose(clf.net_.predict_proba(rows), clf.predict_proba(X), atol=1e-6)
         assert_array_equal(clf.classes_[clf.net_.predict(rows)], clf.predict(X))
@@ -48,19 +49,19 @@ class TestNet:
 
     def test_multilabel_and_regressor_predict_the_same(self):
         X, Y = make_multilabel_classification(100, n_classes=3, random_state=0)
-        clf = NNClassifier(**QUICK).fit(X, Y)
+        clf = basic(NNClassifier, **QUICK).fit(X, Y)
         assert_allclose(clf.net_.predict_proba(clf.preprocessor_.transform(X)), clf.predict_proba(X), atol=1e-6)
         X, y = DIABETES
-        reg = NNRegressor(**QUICK, loss="poisson").fit(X, y)
+        reg = basic(NNRegressor, **QUICK, loss="poisson").fit(X, y)
         inner = reg.net_.predict(reg.preprocessor_.transform(X))[:, 0]
         assert_allclose(inner * y.mean(), reg.predict(X), rtol=1e-5)
 
     @pytest.mark.parametrize("how", ["f_safetensors", "f_params"])
     def test_weights_are_saved_and_loaded(self, tmp_path, how):
         X, y = IRIS
-        clf = NNClassifier(**QUICK).fit(X, y)
+        clf = basic(NNClassifier, **QUICK).fit(X, y)
         clf.net_.save_params(**{how: tmp_path / "weights"})
-        other = NNClassifier(**{**QUICK, "random_state": 1}).fit(X, y)
+        other = basic(NNClassifier, **{**QUICK, "random_state": 1}).fit(X, y)
         assert not np.allclose(other.predict_proba(X), clf.predict_proba(X))
         other.net_.load_params(**{how: tmp_path / "weights"})
         assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
@@ -68,7 +69,7 @@ class TestNet:
     @pytest.mark.parametrize("callbacks", [None, [PrintLog(sink=lambda line: None)]])
     def test_history_is_the_estimators(self, callbacks):
         X, y = CANCER
-        clf = NNClassifier(**QUICK, early_stopping=True, scoring="accuracy", callbacks=callbacks).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, early_stopping=True, scoring="accuracy", callbacks=callbacks).fit(X, y)
         history = clf.net_.history
         assert history[:, "train_loss"] == clf.loss_curve_
         assert history[:, "valid_score"] == clf.validation_scores_
@@ -78,7 +79,7 @@ class TestNet:
 
     def test_refit_makes_another(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK).fit(X, y)
+        clf = basic(NNClassifier, **QUICK).fit(X, y)
         net = clf.net_
         assert clf.net_ is net
         assert clf.fit(X, y).net_ is not net
@@ -109,7 +110,7 @@ class TestCallbacks:
     def test_see_live_weights_history_and_data(self, network):
         X, y = CANCER
         spy = Spy()
-        clf = NNClassifier(**QUICK, network=network, early_stopping=True, callbacks=[("spy", spy)]).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, network=network, early_stopping=True, callbacks=[("spy", spy)]).fit(X, y)
         assert not hasattr(spy, "began"), "callbacks are cloned"
         fitted = dict(clf.net_.callbacks_)["spy"]
         assert fitted.sizes == (569 - 57, 57)
@@ -122,8 +123,8 @@ class TestCallbacks:
     def test_do_not_change_what_is_learnt(self):
         X, y = CANCER
         for settings in ({}, {"early_stopping": True}, {"n_members": 2}, {"dropout": 0.4}):
-            plain = NNClassifier(**QUICK, **settings).fit(X, y)
-            watched = NNClassifier(**QUICK, **settings, callbacks=[Spy()]).fit(X, y)
+            plain = basic(NNClassifier, **QUICK, **settings).fit(X, y)
+            watched = basic(NNClassifier, **QUICK, **settings, callbacks=[Spy()]).fit(X, y)
             assert_array_equal(watched.predict_proba(X), plain.predict_proba(X))
 
     def test_each_member_has_its_own(self):
@@ -134,7 +135,7 @@ class TestCallbacks:
             def on_train_end(self, net, **kwargs):
                 seen.append(net.history[:, "train_loss"])
 
-        NNClassifier(**QUICK, n_members=3, callbacks=[Collect()]).fit(X, y)
+        basic(NNClassifier, **QUICK, n_members=3, callbacks=[Collect()]).fit(X, y)
         assert len(seen) == 3
         assert seen[0] != seen[1]
         assert all(len(losses) == 8 for losses in seen)
@@ -143,34 +144,34 @@ class TestCallbacks:
     def test_epoch_scoring(self, scoring):
         X, y = CANCER
         callback = EpochScoring(scoring, lower_is_better=False, name="own")
-        clf = NNClassifier(**QUICK, early_stopping=True, scoring=scoring, callbacks=[callback]).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, early_stopping=True, scoring=scoring, callbacks=[callback]).fit(X, y)
         assert clf.net_.history[:, "own"] == pytest.approx(clf.validation_scores_, abs=1e-6)
         assert sum(clf.net_.history[:, "own_best"]) >= 1
 
     def test_epoch_scoring_of_training_rows(self):
         X, y = CANCER
         callback = EpochScoring("accuracy", lower_is_better=False, name="own", on_train=True)
-        clf = NNClassifier(**QUICK, callbacks=[callback]).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, callbacks=[callback]).fit(X, y)
         assert clf.net_.history[-1, "own"] == pytest.approx(clf.score(X, y), abs=0.003)
 
     @pytest.mark.parametrize("n_members", [1, 2])
     def test_early_stopping_ends_its_member(self, n_members):
         X, y = CANCER
         callback = EarlyStopping(monitor="train_loss", patience=2, threshold=0.9, sink=lambda line: None)
-        clf = NNClassifier(**{**QUICK, "max_epochs": 30}, n_members=n_members, callbacks=[callback]).fit(X, y)
+        clf = basic(NNClassifier, **{**QUICK, "max_epochs": 30}, n_members=n_members, callbacks=[callback]).fit(X, y)
         assert clf.n_iter_ < 30
         if n_members == 1:
-            short = NNClassifier(**{**QUICK, "max_epochs": 30}, callbacks=[Spy()])
+            short = basic(NNClassifier, **{**QUICK, "max_epochs": 30}, callbacks=[Spy()])
             assert short.fit(X, y).loss_curve_[: clf.n_iter_] == clf.loss_curve_
 
     def test_early_stopping_that_loads_the_best(self):
         X, y = CANCER
         callback = EarlyStopping(monitor="valid_loss", patience=3, load_best=True, sink=lambda line: None)
         settings = {**QUICK, "max_epochs": 40, "learning_rate": 0.05, "schedule": "constant", "dropout": 0.0}
-        own = NNClassifier(**settings, early_stopping=False, callbacks=[callback])
+        own = basic(NNClassifier, **settings, early_stopping=False, callbacks=[callback])
         own.fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
         best = int(np.argmax(own.validation_scores_))
-        short = NNClassifier(**settings, early_stopping=False)
+        short = basic(NNClassifier, **settings, early_stopping=False)
         for _ in range(best + 1):
             short.partial_fit(X[:300], y[:300])
         assert best + 1 < own.n_iter_ < 40
@@ -178,7 +179,7 @@ class TestCallbacks:
 
     def test_print_log(self, capsys):
         X, y = IRIS
-        NNClassifier(**QUICK, callbacks=[PrintLog()]).fit(X, y)
+        basic(NNClassifier, **QUICK, callbacks=[PrintLog()]).fit(X, y)
         lines = capsys.readouterr().out.splitlines()
         assert "train_loss" in lines[0]
         assert len(lines) == 2 + 8
@@ -193,7 +194,7 @@ class TestCallbacks:
             use_safetensors=use_safetensors,
         )  # fmt: skip
         settings = {**QUICK, "normalization": normalization, "dropout": 0.0, "batch_size": 10**6}
-        clf = NNClassifier(**settings, callbacks=[callback]).fit(X, y)
+        clf = basic(NNClassifier, **settings, callbacks=[callback]).fit(X, y)
         assert clf.net_.history[-1, "train_loss_best"]
         load = safetensors.torch.load_file if use_safetensors else partial(torch.load, weights_only=True)
         saved = load(tmp_path / "weights")
@@ -208,7 +209,7 @@ class TestCallbacks:
 
     def test_are_kept_through_pickling_and_cloned(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK, callbacks=[("spy", Spy())]).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, callbacks=[("spy", Spy())]).fit(X, y)
         again = pickle.loads(pickle.dumps(clf))
         assert dict(again.net_.callbacks_)["spy"].epochs == dict(clf.net_.callbacks_)["spy"].epochs
         assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
@@ -227,11 +228,11 @@ class TestCallbacks:
     def test_on_batches_and_gradients_are_refused_with_advice(self, callback, advice):
         X, y = IRIS
         with pytest.raises(ValueError, match=advice):
-            NNClassifier(**QUICK, callbacks=[callback]).fit(X, y)
+            basic(NNClassifier, **QUICK, callbacks=[callback]).fit(X, y)
 
     def test_other_objects_are_refused(self):
         with pytest.raises(TypeError, match=r"'callbacks' parameter must hold skorch callbacks\. Got 'adam' instead"):
-            NNClassifier(**QUICK, callbacks=["adam"]).fit(*IRIS)
+            basic(NNClassifier, **QUICK, callbacks=["adam"]).fit(*IRIS)
 
     def test_an_error_in_one_leaves_the_estimator_usable(self):
         class Breaks(Callback):
@@ -239,7 +240,7 @@ class TestCallbacks:
                 raise RuntimeError("broken callback")
 
         X, y = IRIS
-        clf = NNClassifier(**QUICK, callbacks=[Breaks()])
+        clf = basic(NNClassifier, **QUICK, callbacks=[Breaks()])
         threads = torch.get_num_threads()
         with pytest.raises(RuntimeError, match="broken callback"):
             clf.fit(X, y)
@@ -250,7 +251,7 @@ class TestCallbacks:
 class TestVerbose:
     def test_prints_a_line_an_epoch(self, capsys):
         X, y = CANCER
-        clf = NNClassifier(**QUICK, early_stopping=True, scoring="accuracy", verbose=1).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, early_stopping=True, scoring="accuracy", verbose=1).fit(X, y)
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == clf.n_iter_
         number = r"\d\S*"
@@ -260,19 +261,19 @@ class TestVerbose:
         assert f"train_loss {clf.loss_curve_[2]:.4g}" in lines[2]
 
     def test_names_the_members(self, capsys):
-        NNRegressor(**QUICK, n_members=2, verbose=1).fit(*IRIS)
+        basic(NNRegressor, **QUICK, n_members=2, verbose=1).fit(*IRIS)
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == 16
         assert sum(line.startswith("member 2/2  epoch ") for line in lines) == 8
 
     def test_partial_fit_counts_on(self, capsys):
-        reg = NNRegressor(**QUICK, verbose=1).partial_fit(*IRIS).partial_fit(*IRIS)
+        reg = basic(NNRegressor, **QUICK, verbose=1).partial_fit(*IRIS).partial_fit(*IRIS)
         assert capsys.readouterr().out.splitlines()[1].startswith("epoch 2/8  ")
         assert reg.n_iter_ == 2
 
     def test_beside_callbacks(self, capsys):
         X, y = IRIS
-        clf = NNClassifier(**QUICK, verbose=1, callbacks=[("spy", Spy())]).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, verbose=1, callbacks=[("spy", Spy())]).fit(X, y)
         assert len(capsys.readouterr().out.splitlines()) == 8
         assert len(dict(clf.net_.callbacks_)["spy"].epochs) == 8
-        assert_array_equal(clf.predict_proba(X), NNClassifier(**QUICK).fit(X, y).predict_proba(X))
+        assert_array_equal(clf.predict_proba(X), basic(NNClassifier, **QUICK).fit(X, y).predict_proba(X))

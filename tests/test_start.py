@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from support import basic
 from test_independence import CPU, assert_independent, assert_same, draw_jobs
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
@@ -200,7 +201,7 @@ class TestHullBias:
         settings = {**STILL, "network": network, "preprocessing": None}
         changing = []
         for initializer in (HullBias(base="ntk", n_points=2), "ntk"):
-            clf = NNClassifier(initializer=initializer, **settings).fit(X, y)
+            clf = basic(NNClassifier, initializer=initializer, **settings).fit(X, y)
             out = outputs_of(clf.module_, torch.from_numpy(X.astype(np.float32)))[0]
             changing.append(((out > 0).any(0) & (out < 0).any(0)).float().mean().item())
         assert changing[0] > 0.97
@@ -268,9 +269,9 @@ class TestZeroOutput:
     def test_the_first_prediction_is_the_mean(self):
         rng = np.random.default_rng(0)
         X, y = rng.standard_normal((90, 4)), rng.integers(0, 3, 90)
-        reg = NNRegressor(initializer="zero_output", **STILL).fit(X, y * 7.0)
+        reg = basic(NNRegressor, initializer="zero_output", **STILL).fit(X, y * 7.0)
         np.testing.assert_allclose(reg.predict(X), np.full(90, (y * 7.0).mean()), rtol=1e-6)
-        clf = NNClassifier(initializer="zero_output", **STILL).fit(X, y)
+        clf = basic(NNClassifier, initializer="zero_output", **STILL).fit(X, y)
         np.testing.assert_allclose(clf.predict_proba(X), np.full((90, 3), 1 / 3), rtol=1e-6)
         assert all((layer.weight != 0).all() for layer in clf.module_[:-1] if isinstance(layer, nn.Linear))
 
@@ -451,7 +452,7 @@ def test_a_users_network(name, precision):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((120, 7)), rng.standard_normal(120)
     settings = {**STILL, "network": Odd, "precision": precision, "preprocessing": None}
-    first, second = (NNRegressor(initializer=name, **settings).fit(X, y) for _ in range(2))
+    first, second = (basic(NNRegressor, initializer=name, **settings).fit(X, y) for _ in range(2))
     assert torch.equal(first.module_.first.weight, second.module_.first.weight)
     rows = torch.from_numpy(X.astype(precision))
     out = outputs_of(first.module_, rows)[0]
@@ -470,7 +471,7 @@ def test_a_users_module_that_was_built_is_left_alone():
     module = Odd(4, 1)
     before = {key: value.clone() for key, value in module.state_dict().items()}
     X = np.random.default_rng(0).standard_normal((50, 4))
-    NNRegressor(network=module, initializer="lsuv", max_epochs=2, random_state=0).fit(X, X[:, 0])
+    basic(NNRegressor, network=module, initializer="lsuv", max_epochs=2, random_state=0).fit(X, X[:, 0])
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
 
 
@@ -484,12 +485,12 @@ def test_rows_without_a_layer_to_adapt_are_no_error():
             return rows @ self.scale
 
     X = np.random.default_rng(0).standard_normal((50, 4))
-    NNRegressor(network=Scale, initializer="data_dependent", max_epochs=2, random_state=0).fit(X, X[:, 0])
+    basic(NNRegressor, network=Scale, initializer="data_dependent", max_epochs=2, random_state=0).fit(X, X[:, 0])
 
 
 def test_training_goes_on_from_where_it_was_and_not_from_a_new_start():
     X = np.random.default_rng(0).standard_normal((50, 4))
-    reg = NNRegressor(initializer="lsuv", **STILL).partial_fit(X, X[:, 0])
+    reg = basic(NNRegressor, initializer="lsuv", **STILL).partial_fit(X, X[:, 0])
     before = reg.predict(X)
     np.testing.assert_allclose(reg.partial_fit(X * 3, X[:, 0]).predict(X), before, rtol=1e-5)
 
@@ -500,7 +501,7 @@ def test_sparse_rows_and_sweeps_of_the_base():
     rng = np.random.default_rng(0)
     X = scipy.sparse.random(80, 6, 0.3, "csr", random_state=0)
     y = rng.integers(0, 2, 80)
-    clf = NNClassifier(initializer="lsuv", hidden_layer_sizes=(8,), max_epochs=2, random_state=0)
+    clf = basic(NNClassifier, initializer="lsuv", hidden_layer_sizes=(8,), max_epochs=2, random_state=0)
     grid = {"initializer__base": ["orthogonal", "sparse", Normal(std=0.1)], "initializer__n_rows": [10, 100]}
     search = GridSearchCV(clf, grid, cv=2).fit(X, y)
     assert len(search.cv_results_["params"]) == 6

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer
+from support import basic
 from torch import nn
 from torch.nn import functional as F
 
@@ -32,7 +33,7 @@ STEP = {
 
 def still(make, **settings):
     """The estimator before its first step."""
-    return make(**{**STEP, **settings, "learning_rate": 1e-300}).fit(X, Y)
+    return basic(make, **{**STEP, **settings, "learning_rate": 1e-300}).fit(X, Y)
 
 
 def gradients(module, loss):
@@ -54,12 +55,12 @@ def test_mixup_mixes_rows_and_losses(make, weighted):
     settings = {"label_smoothing": 0.0} if make is NNClassifier else {}
     weight = np.linspace(0.5, 2.0, len(X)) if weighted else np.ones(len(X))
     before = still(make, **settings)
-    after = make(**STEP, **settings, mixup=0.7).fit(X, Y, sample_weight=weight if weighted else None)
+    after = basic(make, **STEP, **settings, mixup=0.7).fit(X, Y, sample_weight=weight if weighted else None)
     random = MemberRandom(np.random.SeedSequence(after._seed).spawn(1)[0], torch.device("cpu"))
     order, share = random.permutation(len(X)), random.beta(0.7, 0.7)
     partner = np.roll(order, -1)
     if weighted:
-        before = make(**{**STEP, **settings, "learning_rate": 1e-300}).fit(X, Y, sample_weight=weight)
+        before = basic(make, **{**STEP, **settings, "learning_rate": 1e-300}).fit(X, Y, sample_weight=weight)
     rows, counts = torch.from_numpy(before.preprocessor_.transform(X)), torch.from_numpy(weight / weight.mean())
     scores = before.module_(share * rows[order] + (1 - share) * rows[partner])
     if make is NNClassifier:
@@ -73,13 +74,15 @@ def test_mixup_mixes_rows_and_losses(make, weighted):
 
 def test_mixup_of_a_network_of_ones_own_and_of_padded_batches():
     for settings in ({"network": nn.Linear}, {"batch_size": 50, "max_epochs": 30}):
-        clf = NNClassifier(**{**STEP, "learning_rate": 0.1, **settings}, mixup=0.3).fit(X, Y)
+        clf = basic(NNClassifier, **{**STEP, "learning_rate": 0.1, **settings}, mixup=0.3).fit(X, Y)
         assert clf.score(X, Y) > 0.85
 
 
 def test_no_mixup_draws_nothing():
-    plain = NNClassifier(**STEP).fit(X, Y)
-    assert_weights(plain.module_, [w.detach() for w in NNClassifier(**STEP, mixup=0.0).fit(X, Y).module_.parameters()])
+    plain = basic(NNClassifier, **STEP).fit(X, Y)
+    assert_weights(
+        plain.module_, [w.detach() for w in basic(NNClassifier, **STEP, mixup=0.0).fit(X, Y).module_.parameters()]
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,7 @@ def test_decay_follows_its_schedule(curve, decays):
         with torch.no_grad():
             for w, g in zip(module.parameters(), slopes, strict=True):
                 w.mul_(1 - 0.1 * decay if w.ndim == 2 else 1.0).sub_(0.1 * g)
-    after = NNClassifier(**{**STEP, **settings}, weight_decay=Scheduled(0.8, curve)).fit(X, Y)
+    after = basic(NNClassifier, **{**STEP, **settings}, weight_decay=Scheduled(0.8, curve)).fit(X, Y)
     assert_weights(after.module_, [w.detach() for w in module.parameters()])
 
 
@@ -123,7 +126,7 @@ class TestLayerRates:
     def test_a_step_with_weight_decay_is_that_of_as_many_times_the_rate(self, factor):
         settings = {"label_smoothing": 0.0, "weight_decay": 0.1}
         before = still(NNClassifier, **settings).module_
-        after = NNClassifier(**STEP, **settings, layer_rates={"dense_0": factor}).fit(X, Y)
+        after = basic(NNClassifier, **STEP, **settings, layer_rates={"dense_0": factor}).fit(X, Y)
         rows, labels = torch.from_numpy(after.preprocessor_.transform(X)), torch.from_numpy(Y)
         slopes = gradients(before, F.cross_entropy(before(rows), labels))
         with torch.no_grad():
@@ -137,7 +140,7 @@ class TestLayerRates:
         settings = {"label_smoothing": 0.0}
         before = still(NNClassifier, **settings).module_
         limit = before[0].weight.norm(dim=1).mean().item()
-        after = NNClassifier(**STEP, **settings, layer_rates={"dense_0": 6}, regularization=MaxNorm(limit=limit))
+        after = basic(NNClassifier, **STEP, **settings, layer_rates={"dense_0": 6}, regularization=MaxNorm(limit=limit))
         after.fit(X, Y)
         rows, labels = torch.from_numpy(after.preprocessor_.transform(X)), torch.from_numpy(Y)
         slopes = gradients(before, F.cross_entropy(before(rows), labels))
@@ -160,7 +163,7 @@ class TestLayerRates:
 @pytest.mark.parametrize("network", ["mlp", "resnet"])
 def test_scaled_layers_learn_by_the_gradient_of_what_they_compute(network):
     settings = {"network": network, "initializer": "ntk", "label_smoothing": 0.0, "hidden_layer_sizes": (8, 5)}
-    before, after = still(NNClassifier, **settings), NNClassifier(**{**STEP, **settings}).fit(X, Y)
+    before, after = still(NNClassifier, **settings), basic(NNClassifier, **{**STEP, **settings}).fit(X, Y)
     rows, labels = torch.from_numpy(before.preprocessor_.transform(X)), torch.from_numpy(Y)
     first = next(layer for layer in before.module_.modules() if isinstance(layer, nn.Linear))
     with torch.no_grad():
@@ -173,18 +176,20 @@ def test_scaled_layers_learn_by_the_gradient_of_what_they_compute(network):
 
 def test_only_built_in_networks_are_scaled_and_training_goes_on_as_it_began():
     with pytest.raises(ValueError, match=r"'initializer' parameter must be one that only draws.*'ntk' changes"):
-        NNClassifier(**STEP, network=nn.Linear, initializer="ntk").fit(X, Y)
-    clf = NNClassifier(**STEP, initializer="ntk", warm_start=True).fit(X, Y)
+        basic(NNClassifier, **STEP, network=nn.Linear, initializer="ntk").fit(X, Y)
+    clf = basic(NNClassifier, **STEP, initializer="ntk", warm_start=True).fit(X, Y)
     with pytest.raises(ValueError, match=r"cannot go on with initializer='one that scales weights'"):
         clf.set_params(initializer="he_normal").fit(X, Y)
     with pytest.raises(ValueError, match=r"an initializer that scales layers for one that scales weights"):
-        NNClassifier(**STEP, initial_weights=clf).fit(X, Y)
+        basic(NNClassifier, **STEP, initial_weights=clf).fit(X, Y)
 
 
 def test_scaled_layers_carry_on_where_columns_are_added():
-    source = NNClassifier(**STEP, initializer="ntk").fit(X, Y)
+    source = basic(NNClassifier, **STEP, initializer="ntk").fit(X, Y)
     wider = np.column_stack([X, np.arange(len(X)) % 7])
-    same = NNClassifier(**{**STEP, "learning_rate": 1e-300}, initializer="ntk", initial_weights=source).fit(wider, Y)
+    same = basic(NNClassifier, **{**STEP, "learning_rate": 1e-300}, initializer="ntk", initial_weights=source).fit(
+        wider, Y
+    )
     np.testing.assert_allclose(same.predict_proba(wider), source.predict_proba(X), atol=1e-9)
 
 
@@ -192,7 +197,7 @@ class TestScheduledDropout:
     SETTINGS = {**STEP, "dropout": 0.5, "max_epochs": 4, "batch_size": 32, "learning_rate": 0.1}
 
     def weights(self, **settings):
-        clf = NNClassifier(**{**self.SETTINGS, **settings}).fit(X, Y)
+        clf = basic(NNClassifier, **{**self.SETTINGS, **settings}).fit(X, Y)
         return torch.cat([value.detach().flatten() for value in clf.module_.parameters()])
 
     @pytest.mark.parametrize("network", ["mlp", "resnet", "tabm"])
@@ -207,8 +212,8 @@ class TestScheduledDropout:
         def halves(progress):
             return 1.0 if progress < 0.5 else 0.0
 
-        parts = NNClassifier(**{**self.SETTINGS, "network": network, "dropout": Scheduled(0.5, halves)})
-        plain = NNClassifier(**{**self.SETTINGS, "network": network})
+        parts = basic(NNClassifier, **{**self.SETTINGS, "network": network, "dropout": Scheduled(0.5, halves)})
+        plain = basic(NNClassifier, **{**self.SETTINGS, "network": network})
         for epoch in range(4):
             parts.partial_fit(X, Y)
             plain.partial_fit(X, Y)
@@ -240,7 +245,7 @@ class TestScheduledDropout:
         if parameter == "dropout":
             values[2] = Scheduled([0.2], "constant")
         scoring = "neg_log_loss"
-        search = GridSearchCV(NNClassifier(**self.SETTINGS), {parameter: values}, cv=3, scoring=scoring)
+        search = GridSearchCV(basic(NNClassifier, **self.SETTINGS), {parameter: values}, cv=3, scoring=scoring)
         alone = search.fit(X, Y).cv_results_["mean_test_score"]
         with lockstep(n_jobs=1) as sweep:
             together = search.fit(X, Y).cv_results_["mean_test_score"]
@@ -249,27 +254,29 @@ class TestScheduledDropout:
 
     def test_a_schedule_that_cannot_be_known_ahead_is_refused(self):
         with pytest.raises(ValueError, match=r"'schedule' parameter of Scheduled.*'plateau' is not"):
-            NNClassifier(dropout=Scheduled(0.5, "plateau")).fit(X, Y)
+            basic(NNClassifier, dropout=Scheduled(0.5, "plateau")).fit(X, Y)
         with pytest.raises(ValueError, match="'value' parameter of Scheduled"):
-            NNClassifier(weight_decay=Scheduled(-1.0)).fit(X, Y)
+            basic(NNClassifier, weight_decay=Scheduled(-1.0)).fit(X, Y)
         with pytest.raises(ValueError, match=r"'dropout' parameter must be a rate in \[0, 1\)"):
-            NNClassifier(dropout=Scheduled(1.5)).fit(X, Y)
+            basic(NNClassifier, dropout=Scheduled(1.5)).fit(X, Y)
 
 
 def test_stochastic_depth_acts_in_training_alone_and_only_on_residual_networks():
     settings = {**STEP, "network": "resnet", "hidden_layer_sizes": (8, 8), "max_epochs": 3}
-    plain, deep = (NNClassifier(**settings, regularization=term).fit(X, Y) for term in (None, "stochastic_depth"))
+    plain, deep = (
+        basic(NNClassifier, **settings, regularization=term).fit(X, Y) for term in (None, "stochastic_depth")
+    )
     assert deep.loss_curve_ != plain.loss_curve_
     assert np.array_equal(deep.predict_proba(X), deep.predict_proba(X))
     with pytest.raises(ValueError, match="leaves out residual blocks, and this network has none"):
-        NNClassifier(**STEP, regularization="stochastic_depth").fit(X, Y)
+        basic(NNClassifier, **STEP, regularization="stochastic_depth").fit(X, Y)
 
 
 @pytest.mark.parametrize("limit", [1e-3, 1e-2])
 def test_the_gradient_that_sam_steps_along_is_clipped(limit):
     before = still(NNClassifier)
     settings = {**STEP, "optimizer": SAM("sgd", rho=0.5), "gradient_clipping": limit}
-    after = NNClassifier(**settings).fit(X, Y)
+    after = basic(NNClassifier, **settings).fit(X, Y)
     pairs = zip(before.module_.parameters(), after.module_.parameters(), strict=True)
     moved = torch.cat([(new - old).detach().flatten() for old, new in pairs])
     assert moved.norm().item() == pytest.approx(0.5 * limit, rel=1e-3)
@@ -277,5 +284,7 @@ def test_the_gradient_that_sam_steps_along_is_clipped(limit):
 
 def test_thresholds_are_in_proportion_to_the_steps_that_prodigy_takes():
     """Its rate of 1 stands for a distance that is not known yet; L1 by it would leave nothing of the weights."""
-    clf = NNClassifier(**{**STEP, "optimizer": "prodigy", "learning_rate": 1.0}, regularization=L1(1.0)).fit(X, Y)
+    clf = basic(NNClassifier, **{**STEP, "optimizer": "prodigy", "learning_rate": 1.0}, regularization=L1(1.0)).fit(
+        X, Y
+    )
     assert all(weight.count_nonzero() > 0 for weight in clf.module_.parameters() if weight.ndim > 1)

@@ -12,6 +12,7 @@ from scipy.special import expit, softmax
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_wine, make_multilabel_classification
 from sklearn.model_selection import GridSearchCV
+from support import basic
 from test_footprint import jobs_of
 from test_nn import (
     ACTIVATIONS,
@@ -293,7 +294,7 @@ def test_a_cohort_has_room_for_every_heads_rows():
 
 def still(make, X, y, weight=None, **settings):
     """The estimator before its first step."""
-    return make(**{**STEP, **settings, **STILL}).fit(X, y, sample_weight=weight)
+    return basic(make, **{**STEP, **settings, **STILL}).fit(X, y, sample_weight=weight)
 
 
 def stepped(before, loss, rate=0.5):
@@ -323,7 +324,7 @@ def test_a_step_follows_the_mean_of_the_heads_losses(normalization, weighted):
     weight = np.linspace(0.5, 2.0, len(X)) if weighted else None
     settings = {"n_heads": H, "label_smoothing": 0.1, "normalization": normalization}
     before = still(NNClassifier, X, Y, weight, **settings)
-    after = NNClassifier(**{**STEP, **settings}).fit(X, Y, sample_weight=weight)
+    after = basic(NNClassifier, **{**STEP, **settings}).fit(X, Y, sample_weight=weight)
     counts = torch.ones(len(X)) if weight is None else torch.from_numpy(weight / weight.mean())
     rows, labels = rows_of(before, X), torch.from_numpy(Y)
     each = [
@@ -344,7 +345,7 @@ def test_several_targets_and_padded_batches(batch_size):
     X, y = DIABETES
     Y = np.column_stack([y, -y + np.arange(len(y)) % 3])
     settings = {"batch_size": batch_size, "learning_rate": 0.1}
-    before, after = still(NNRegressor, X, Y, **settings), NNRegressor(**{**STEP, **settings}).fit(X, Y)
+    before, after = still(NNRegressor, X, Y, **settings), basic(NNRegressor, **{**STEP, **settings}).fit(X, Y)
     rows, target = rows_of(before, X), torch.from_numpy((Y - Y.mean(0)) / Y.std(0))
     order = MemberRandom(np.random.SeedSequence(after._seed).spawn(1)[0], torch.device("cpu")).permutation(len(X))
     for batch in np.array_split(order, range(50, len(X), 50)) if batch_size == 50 else [order]:
@@ -356,7 +357,7 @@ def test_several_targets_and_padded_batches(batch_size):
 def test_several_labels():
     X, Y = LABELS
     settings = {"label_smoothing": 0.0}
-    before, after = still(NNClassifier, X, Y, **settings), NNClassifier(**{**STEP, **settings}).fit(X, Y)
+    before, after = still(NNClassifier, X, Y, **settings), basic(NNClassifier, **{**STEP, **settings}).fit(X, Y)
     target = torch.from_numpy(Y).double().expand(H, -1, -1)
     losses = functional.binary_cross_entropy_with_logits(
         each_head(before, rows_of(before, X)), target, reduction="none"
@@ -371,7 +372,7 @@ def test_mixup_mixes_rows_once_for_all_heads(weighted):
     weight = np.linspace(0.5, 2.0, len(X)) if weighted else None
     settings = {"label_smoothing": 0.0}
     before = still(NNClassifier, X, Y, weight, **settings)
-    after = NNClassifier(**STEP, **settings, mixup=0.7).fit(X, Y, sample_weight=weight)
+    after = basic(NNClassifier, **STEP, **settings, mixup=0.7).fit(X, Y, sample_weight=weight)
     random = MemberRandom(np.random.SeedSequence(after._seed).spawn(1)[0], torch.device("cpu"))
     order, share = random.permutation(len(X)), random.beta(0.7, 0.7)
     partner = np.roll(order, -1)
@@ -388,7 +389,7 @@ def test_mixup_mixes_rows_once_for_all_heads(weighted):
 
 
 def test_full_batches_of_lbfgs_go_down_the_mean_of_the_losses():
-    reg = NNRegressor(**{**STEP, "optimizer": "lbfgs", "learning_rate": 1.0, "max_epochs": 20}).fit(*DIABETES)
+    reg = basic(NNRegressor, **{**STEP, "optimizer": "lbfgs", "learning_rate": 1.0, "max_epochs": 20}).fit(*DIABETES)
     assert (np.diff(reg.loss_curve_) <= 0).all()
     assert reg.loss_curve_[-1] < 0.8 * reg.loss_curve_[0]
 
@@ -405,8 +406,8 @@ def test_one_head_of_ones_is_the_perceptron():
         for name, value in state.items()
         if not name.endswith((".r", ".s"))
     }
-    heads = NNRegressor(**settings, frozen_layers=frozen, initial_weights=state).fit(*DIABETES)
-    mlp = NNRegressor(**{**settings, "network": "mlp"}, initial_weights=plain).fit(*DIABETES)
+    heads = basic(NNRegressor, **settings, frozen_layers=frozen, initial_weights=state).fit(*DIABETES)
+    mlp = basic(NNRegressor, **{**settings, "network": "mlp"}, initial_weights=plain).fit(*DIABETES)
     assert_allclose(heads.predict(DIABETES[0]), mlp.predict(DIABETES[0]), rtol=1e-9)
     assert_allclose(heads.loss_curve_, mlp.loss_curve_, rtol=1e-9)
 
@@ -416,18 +417,18 @@ def test_one_head_of_ones_is_the_perceptron():
 
 
 def test_what_is_predicted_is_the_average_of_the_heads():
-    clf = NNClassifier(**QUICK).fit(X, Y)
+    clf = basic(NNClassifier, **QUICK).fit(X, Y)
     each = softmax(each_head(clf, rows_of(clf, X)).detach().numpy(), axis=2)
     assert np.abs(each[0] - each[1]).max() > 0.01
     assert_allclose(clf.predict_proba(X), each.mean(0), atol=1e-5)
-    reg = NNRegressor(**QUICK, loss="poisson").fit(DIABETES[0], DIABETES[1])
+    reg = basic(NNRegressor, **QUICK, loss="poisson").fit(DIABETES[0], DIABETES[1])
     means = np.exp(each_head(reg, rows_of(reg, DIABETES[0])).detach().numpy())[..., 0].mean(0)
     assert_allclose(reg.predict(DIABETES[0]), means * reg.target_.scale_, rtol=1e-4)
 
 
 @pytest.mark.parametrize("settings", [{}, {"normalization": "batch"}, {"n_members": 2}, {"precision": "float64"}])
 def test_a_row_alone_has_the_same_bits_and_so_has_a_copy(settings):
-    clf = NNClassifier(**{**QUICK, "n_heads": 32}, **settings).fit(X, Y)
+    clf = basic(NNClassifier, **{**QUICK, "n_heads": 32}, **settings).fit(X, Y)
     every = clf.predict_proba(X)
     assert_array_equal(np.concatenate([clf.predict_proba(X[i : i + 1]) for i in range(0, 178, 7)]), every[::7])
     assert_array_equal(pickle.loads(pickle.dumps(clf)).predict_proba(X), every)
@@ -440,7 +441,7 @@ def test_a_search_in_lockstep_has_the_scores_of_one_fit_after_another(make):
     data = WINE if make is NNClassifier else DIABETES
     grid = {"n_heads": [2, 5], "learning_rate": [0.01, 0.03], "network": ["tabm", "mlp"]}
     settings = {**QUICK, "early_stopping": True, "n_iter_no_change": 2, "normalization": "batch"}
-    search = GridSearchCV(make(**settings), grid, cv=3)
+    search = GridSearchCV(basic(make, **settings), grid, cv=3)
     alone = search.fit(*data).cv_results_["mean_test_score"]
     with lockstep(n_jobs=1) as sweep:
         together = search.fit(*data).cv_results_["mean_test_score"]
@@ -457,10 +458,10 @@ def test_early_stopping_judges_the_averaged_prediction():
         "label_smoothing": 0.0,
         "calibration": None,
     }
-    clf = NNClassifier(**settings).fit(X, Y)
+    clf = basic(NNClassifier, **settings).fit(X, Y)
     held = clf.n_validation_samples_
     seen = []
-    scored = NNClassifier(**settings)
+    scored = basic(NNClassifier, **settings)
     scored.set_params(scoring=lambda estimator, X, y: seen.append(estimator.predict_proba(X)) or float(len(seen)))
     scored.fit(X, Y)
     assert seen[-1].shape == (held, 3)
@@ -475,8 +476,8 @@ def test_zero_weights_are_rows_removed():
     weight = np.ones(len(X))
     weight[::3] = 0
     kept = weight > 0
-    one = NNClassifier(**QUICK).fit(X, Y, sample_weight=weight)
-    other = NNClassifier(**QUICK).fit(X[kept], Y[kept])
+    one = basic(NNClassifier, **QUICK).fit(X, Y, sample_weight=weight)
+    other = basic(NNClassifier, **QUICK).fit(X[kept], Y[kept])
     assert_array_equal(one.predict_proba(X), other.predict_proba(X))
 
 
@@ -484,7 +485,7 @@ def test_layers_are_frozen_and_slowed_by_name_and_by_number():
     start = still(NNClassifier, X, Y).module_.state_dict()
 
     def moved(**settings):
-        after = NNClassifier(**STEP, **settings).fit(X, Y).module_.state_dict()
+        after = basic(NNClassifier, **STEP, **settings).fit(X, Y).module_.state_dict()
         return {name for name, value in after.items() if (value - start[name]).abs().max() > 1e-9}
 
     first = {"heads.r", "dense_0.weight", "dense_0.s", "dense_0.b"}
@@ -494,26 +495,30 @@ def test_layers_are_frozen_and_slowed_by_name_and_by_number():
 
 
 def test_vectors_do_not_decay():
-    plain, decayed = (NNClassifier(**STEP, weight_decay=rate).fit(X, Y).module_.state_dict() for rate in (0.0, 0.1))
+    plain, decayed = (
+        basic(NNClassifier, **STEP, weight_decay=rate).fit(X, Y).module_.state_dict() for rate in (0.0, 0.1)
+    )
     changed = {name for name, value in plain.items() if not torch.equal(value, decayed[name])}
     assert changed == {"dense_0.weight", "dense_1.weight", "output.weight"}
 
 
 def test_training_goes_on_and_not_with_another_number_of_heads():
-    clf = NNClassifier(**QUICK, warm_start=True).fit(X, Y)
+    clf = basic(NNClassifier, **QUICK, warm_start=True).fit(X, Y)
     before = clf.loss_curve_[-1]
     assert clf.partial_fit(X, Y).loss_curve_[-1] < 1.1 * before
     with pytest.raises(ValueError, match=r"Training cannot go on with n_heads=4 \(was 3\)"):
         clf.set_params(n_heads=4).fit(X, Y)
-    mlp = NNClassifier(**{**QUICK, "network": "mlp"}, warm_start=True).fit(X, Y)
+    mlp = basic(NNClassifier, **{**QUICK, "network": "mlp"}, warm_start=True).fit(X, Y)
     mlp.set_params(n_heads=4).fit(X, Y)
 
 
 def test_n_heads_is_for_this_network_alone():
-    scores = [NNClassifier(**{**QUICK, "network": "mlp", "n_heads": n}).fit(X, Y).predict_proba(X) for n in (1, 7)]
+    scores = [
+        basic(NNClassifier, **{**QUICK, "network": "mlp", "n_heads": n}).fit(X, Y).predict_proba(X) for n in (1, 7)
+    ]
     assert_array_equal(*scores)
     with pytest.raises(InvalidParameterError, match=r"'hidden_layer_sizes' .* with network='tabm'.* Got \(\)"):
-        NNClassifier(**{**QUICK, "hidden_layer_sizes": ()}).fit(X, Y)
+        basic(NNClassifier, **{**QUICK, "hidden_layer_sizes": ()}).fit(X, Y)
 
 
 @pytest.mark.parametrize("name", ["lsuv", "data_dependent", "zero_output", "ntk"])
@@ -534,9 +539,9 @@ def test_initializers_that_look_at_the_network(name):
     else:
         weight = clf.module_.output.weight
         assert weight.std().item() == pytest.approx(1, rel=0.2)
-        own = NNClassifier(**{**STEP, "hidden_layer_sizes": (40, 30), "initializer": name, "label_smoothing": 0}).fit(
-            X, Y
-        )
+        own = basic(
+            NNClassifier, **{**STEP, "hidden_layer_sizes": (40, 30), "initializer": name, "label_smoothing": 0}
+        ).fit(X, Y)
         loss = functional.cross_entropy(scores.flatten(0, 1), torch.from_numpy(Y).repeat(H))
         assert_weights(own, stepped(clf, loss))
 
@@ -544,14 +549,14 @@ def test_initializers_that_look_at_the_network(name):
 @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
 def test_weights_of_the_same_table_are_begun_from(make):
     data = WINE if make is NNClassifier else DIABETES
-    source = make(**QUICK).fit(*data)
-    same = make(**{**QUICK, **STILL}, initial_weights=source).fit(*data)
+    source = basic(make, **QUICK).fit(*data)
+    same = basic(make, **{**QUICK, **STILL}, initial_weights=source).fit(*data)
     assert_allclose(same._raw_scores(data[0]), source._raw_scores(data[0]), atol=1e-5)
     assert_allclose(same.module_.heads.r.detach(), source.module_.heads.r.detach(), rtol=1e-6)
     with pytest.raises(ValueError, match=r"same hidden_layer_sizes, n_heads, activation.* dense_0\.s of shape"):
-        make(**{**QUICK, "n_heads": 4}, initial_weights=source).fit(*data)
+        basic(make, **{**QUICK, "n_heads": 4}, initial_weights=source).fit(*data)
     with pytest.raises(ValueError, match=r"'initial_weights' parameter must be a network of the same"):
-        make(**{**QUICK, "network": "mlp"}, initial_weights=source).fit(*data)
+        basic(make, **{**QUICK, "network": "mlp"}, initial_weights=source).fit(*data)
 
 
 @pytest.mark.parametrize("initializer", ["auto", "ntk"])
@@ -559,10 +564,10 @@ def test_weights_of_another_table_are_matched_by_column_and_class(initializer):
     """Columns in another order, of another scale, and new ones; no old class is lost, a new one is begun anew."""
     settings = {**QUICK, "precision": "float64", "initializer": initializer}
     frame = pd.DataFrame(X[:, :4], columns=list("abcd"))
-    source = NNClassifier(**settings, preprocessing=None).fit(frame, Y)
+    source = basic(NNClassifier, **settings, preprocessing=None).fit(frame, Y)
     wider = frame[list("dbca")].assign(new=np.arange(len(X)) % 7.0)
     labels = np.where(np.arange(len(X)) < 3, 5, Y)
-    same = NNClassifier(**{**settings, **STILL}, preprocessing=None, initial_weights=source).fit(wider, labels)
+    same = basic(NNClassifier, **{**settings, **STILL}, preprocessing=None, initial_weights=source).fit(wider, labels)
     old, now = source._raw_scores(frame), same._raw_scores(wider.assign(new=0.0))
     scores = [by_head(heads_of(own.module_)(torch.from_numpy(np.array(rows))), H).detach() for own, rows in (
         (source, frame), (same, wider)
@@ -575,10 +580,10 @@ def test_weights_of_another_table_are_matched_by_column_and_class(initializer):
 def test_numbers_that_are_encoded_otherwise_begin_from_the_nearest():
     """Other rows, so other centres and scales: what heads add to their inputs goes into their biases."""
     settings = {**QUICK, "precision": "float64", "max_epochs": 40}
-    source = NNRegressor(**settings).fit(*DIABETES)
+    source = basic(NNRegressor, **settings).fit(*DIABETES)
     half = DIABETES[0][:200], DIABETES[1][:200]
-    same = NNRegressor(**{**settings, **STILL}, initial_weights=source).fit(*half)
-    fresh = NNRegressor(**{**settings, **STILL}).fit(*half)
+    same = basic(NNRegressor, **{**settings, **STILL}, initial_weights=source).fit(*half)
+    fresh = basic(NNRegressor, **{**settings, **STILL}).fit(*half)
     expected = source.predict(half[0])
     assert np.corrcoef(same.predict(half[0]), expected)[0, 1] > 0.99
     assert np.abs(fresh.predict(half[0]) - expected).mean() > 10 * np.abs(same.predict(half[0]) - expected).mean()
@@ -590,21 +595,21 @@ def test_missing_numbers_begin_near_what_they_were():
     table = X.copy()
     table[rng.random(table.shape) < 0.1] = np.nan
     settings = {**QUICK, "precision": "float64", "max_epochs": 30}
-    source = NNClassifier(**settings).fit(table, Y)
-    same = NNClassifier(**{**settings, **STILL}, initial_weights=source).fit(table[:150], Y[:150])
+    source = basic(NNClassifier, **settings).fit(table, Y)
+    same = basic(NNClassifier, **{**settings, **STILL}, initial_weights=source).fit(table[:150], Y[:150])
     assert np.abs(same.predict_proba(table) - source.predict_proba(table)).mean() < 0.05
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_half_precision_rounds_the_factors_of_every_product(precision):
-    exact, rounded = (NNClassifier(**{**QUICK, "precision": p}).fit(X, Y) for p in ("float32", precision))
+    exact, rounded = (basic(NNClassifier, **{**QUICK, "precision": p}).fit(X, Y) for p in ("float32", precision))
     pairs = zip(exact.module_.parameters(), rounded.module_.parameters(), strict=True)
     assert (max(float((one - other).detach().abs().max()) for one, other in pairs) > 0) == (precision == "bf16")
     assert rounded.score(X, Y) > 0.9
 
 
 def test_a_network_of_heads_is_better_than_chance_with_every_default():
-    clf = NNClassifier(network="tabm", max_epochs=10, random_state=0).fit(X, Y)
+    clf = basic(NNClassifier, network="tabm", max_epochs=10, random_state=0).fit(X, Y)
     assert clf.score(X, Y) > 0.95
     assert isinstance(clf.module_.output, nn.Linear)
     assert clf.module_.output.weight.shape == (32 * 3, 128)

@@ -18,6 +18,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
+from support import basic
 
 from sknnopt import NNRegressor
 from sknnopt.data import ClassTarget, RegressionTarget, TableEncoder, check_weights
@@ -184,7 +185,7 @@ class TestRegression:
     @pytest.mark.parametrize("factor", [1e-3, 100, 1e4])
     def test_poisson_in_any_unit(self, factor):
         X, y = load_diabetes(return_X_y=True)
-        network = NNRegressor(loss="poisson", max_epochs=10, random_state=0)
+        network = basic(NNRegressor, loss="poisson", max_epochs=10, random_state=0)
         expected = network.fit(X, y).predict(X)
         np.testing.assert_allclose(network.fit(X, y * factor).predict(X) / factor, expected, rtol=1e-3)
 

@@ -18,6 +18,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from support import basic
 from torch import nn
 
 from sknnopt import NNClassifier, NNRegressor, lockstep, model_selection
@@ -78,20 +79,20 @@ class TestFromAnEstimator:
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
     def test_on_the_same_data_nothing_changes(self, make, settings):
         X, y = WINE if make is NNClassifier else DIABETES
-        source = make(**{**QUICK, **settings}).fit(X, y)
+        source = basic(make, **{**QUICK, **settings}).fit(X, y)
         frozen = {"frozen_layers": "norm_*"} if "norm_0.running_mean" in source.module_.state_dict() else {}
-        same = make(**{**STILL, **settings}, **frozen, initial_weights=source).fit(X, y)
+        same = basic(make, **{**STILL, **settings}, **frozen, initial_weights=source).fit(X, y)
         assert_allclose(same._raw_scores(X), source._raw_scores(X), atol=1e-5)
-        fresh = make(**{**STILL, **settings}).fit(X, y)
+        fresh = basic(make, **{**STILL, **settings}).fit(X, y)
         assert np.abs(fresh._raw_scores(X) - source._raw_scores(X)).max() > 0.05
 
     @pytest.mark.parametrize(("network", "first"), [("mlp", "dense_0"), ("resnet", "dense")])
     def test_columns_are_known_by_name_and_categories_by_value(self, network, first):
         frame, y = raw()
-        source = NNClassifier(**{**QUICK, "precision": "float64"}, network=network).fit(frame, y)
+        source = basic(NNClassifier, **{**QUICK, "precision": "float64"}, network=network).fit(frame, y)
         moved = frame[["c", "d", "b", "a"]].assign(new=np.arange(200.0), kind=np.where(y > 1, "p", "q"))
         moved["c"] = pd.Categorical(moved["c"], ["z", "nowhere", "y", "x"])
-        same = NNClassifier(**EXACT, network=network, initial_weights=source).fit(moved, y)
+        same = basic(NNClassifier, **EXACT, network=network, initial_weights=source).fit(moved, y)
         old, now = (one.module_.get_submodule(first).weight for one in (source, same))
         assert now.shape[1] == old.shape[1] + 3
         assert_allclose(same.predict_proba(moved), source.predict_proba(frame), atol=1e-9)
@@ -104,9 +105,9 @@ class TestFromAnEstimator:
 
     def test_columns_and_categories_that_are_gone(self):
         frame, y = raw()
-        source = NNClassifier(**{**QUICK, "precision": "float64"}).fit(frame, y)
+        source = basic(NNClassifier, **{**QUICK, "precision": "float64"}).fit(frame, y)
         rows = frame["c"] != "y"
-        less = NNClassifier(**EXACT, initial_weights=source).fit(frame[rows].drop(columns="b"), y[rows])
+        less = basic(NNClassifier, **EXACT, initial_weights=source).fit(frame[rows].drop(columns="b"), y[rows])
         assert less.module_.dense_0.weight.shape[1] == source.module_.dense_0.weight.shape[1] - 2
         names = [list(one.preprocessor_.get_feature_names_out()) for one in (source, less)]
         for name in ("c_x", "c_z", "missingindicator_d"):
@@ -123,11 +124,11 @@ class TestFromAnEstimator:
 
     def test_arrays_go_by_position(self):
         X, y = IRIS
-        source = NNClassifier(**QUICK).fit(X, y)
-        same = NNClassifier(**STILL, initial_weights=source).fit(np.c_[X, np.arange(150)], y)
+        source = basic(NNClassifier, **QUICK).fit(X, y)
+        same = basic(NNClassifier, **STILL, initial_weights=source).fit(np.c_[X, np.arange(150)], y)
         assert_allclose(same.predict_proba(np.c_[X, np.zeros(150)]), source.predict_proba(X), atol=1e-5)
         frame = pd.DataFrame(X, columns=list("dcba"))
-        same = NNClassifier(**STILL, initial_weights=source).fit(frame, y)
+        same = basic(NNClassifier, **STILL, initial_weights=source).fit(frame, y)
         assert_allclose(same.predict_proba(frame), source.predict_proba(X), atol=1e-5)
 
     def test_rare_categories(self):
@@ -136,10 +137,10 @@ class TestFromAnEstimator:
         level = np.minimum(rng.geometric(0.02, 3000), 160)
         frame = pd.DataFrame({"level": [f"l{i}" for i in level], "a": rng.normal(size=3000)})
         y = (level % 3 == 0).astype(int)
-        source = NNClassifier(**{**QUICK, "precision": "float64"}).fit(frame, y)
+        source = basic(NNClassifier, **{**QUICK, "precision": "float64"}).fit(frame, y)
         assert len(source.preprocessor_.encoding.levels[0].infrequent) > 10
         few = frame["level"].isin([f"l{i}" for i in (1, 2, 3, 7, 120, 130)])
-        same = NNClassifier(**EXACT, initial_weights=source, preprocessing="auto").fit(
+        same = basic(NNClassifier, **EXACT, initial_weights=source, preprocessing="auto").fit(
             frame[few].assign(a=frame["a"][few].rank()), y[few]
         )
         at_median = [one.assign(a=np.nan) for one in (frame[few], frame[few])]
@@ -154,8 +155,8 @@ class TestFromAnEstimator:
         level = np.r_[np.arange(1, 131), np.minimum(rng.geometric(0.02, 2000), 130)]
         frame = pd.DataFrame({"level": [f"l{i}" for i in level]})
         y = level % 2
-        source = NNClassifier(**{**QUICK, "precision": "float64"}).fit(frame[level <= 95], y[level <= 95])
-        now = NNClassifier(**EXACT, initial_weights=source).fit(frame, y)
+        source = basic(NNClassifier, **{**QUICK, "precision": "float64"}).fit(frame[level <= 95], y[level <= 95])
+        now = basic(NNClassifier, **EXACT, initial_weights=source).fit(frame, y)
         old, new = (list(one.preprocessor_.get_feature_names_out()) for one in (source, now))
         before, after = (one.module_.dense_0.weight.detach().numpy() for one in (source, now))
         rare = now.preprocessor_.encoding.levels[0].infrequent
@@ -168,8 +169,8 @@ class TestFromAnEstimator:
     def test_sparse_tables_scaled_otherwise_are_exact(self, make):
         X, y = load_breast_cancer(return_X_y=True)
         X, other = sparse.csr_array(X), sparse.csr_array(X[:200] * 0.5)
-        source = make(**{**QUICK, "precision": "float64"}).fit(X, y)
-        same = make(**EXACT, initial_weights=source).fit(other, y[:200])
+        source = basic(make, **{**QUICK, "precision": "float64"}).fit(X, y)
+        same = basic(make, **EXACT, initial_weights=source).fit(other, y[:200])
         assert not np.allclose(same.preprocessor_.scale_, source.preprocessor_.scale_)
         assert_allclose(same._raw_scores(other), source._raw_scores(other), rtol=1e-6, atol=1e-8) if (
             make is NNClassifier
@@ -183,14 +184,16 @@ class TestFromAnEstimator:
         some = rng.permutation(178)[:90]
         settings = {"max_epochs": 60, "precision": "float64"}
         data = [X if mode == "auto" else (X - X.mean(0)) / X.std(0) for mode in pair]
-        source = NNClassifier(**{**QUICK, **settings}, preprocessing=pair[0]).fit(data[0], y)
+        source = basic(NNClassifier, **{**QUICK, **settings}, preprocessing=pair[0]).fit(data[0], y)
         if pair[0] != pair[1]:
             data[1] = data[0]  # the same raw rows, encoded by one of them alone
             if pair[0] == "auto":
                 data = [(X - X.mean(0)) / X.std(0)] * 2
                 source.fit(data[0], y)
-        near = NNClassifier(**EXACT, preprocessing=pair[1], initial_weights=source).fit(data[1][some], y[some])
-        far = NNClassifier(**EXACT, preprocessing=pair[1], initial_weights=source.module_).fit(data[1][some], y[some])
+        near = basic(NNClassifier, **EXACT, preprocessing=pair[1], initial_weights=source).fit(data[1][some], y[some])
+        far = basic(NNClassifier, **EXACT, preprocessing=pair[1], initial_weights=source.module_).fit(
+            data[1][some], y[some]
+        )
         wanted = source.predict_proba(data[0])
         errors = [np.abs(one.predict_proba(data[1]) - wanted).mean() for one in (near, far)]
         assert errors[0] < 0.015
@@ -202,52 +205,52 @@ class TestFromAnEstimator:
         X, y = WINE
         some = np.random.default_rng(0).permutation(178)[:90]
         settings = {"precision": "float64", "hidden_layer_sizes": ()}
-        source = NNClassifier(**{**QUICK, **settings}, preprocessing=pair[0]).fit(X, y)
+        source = basic(NNClassifier, **{**QUICK, **settings}, preprocessing=pair[0]).fit(X, y)
         still = {**EXACT, **settings, "preprocessing": pair[1]}
-        same = NNClassifier(**still, initial_weights=source).fit(X[some], y[some])
+        same = basic(NNClassifier, **still, initial_weights=source).fit(X[some], y[some])
         before, now = (clf.preprocessor_.transform(X[some]) for clf in (source, same))
         line = [np.polyfit(x, y, 1) for x, y in zip(now.T, before.T, strict=True)]
         values = np.column_stack([np.polyval(one, x) for one, x in zip(line, now.T, strict=True)])
         wanted = source.module_(torch.from_numpy(values)).detach().numpy()
         assert_allclose(same._raw_scores(X[some]), wanted, atol=1e-5)
-        unmoved = NNClassifier(**still, initial_weights=source.module_).fit(X[some], y[some])
+        unmoved = basic(NNClassifier, **still, initial_weights=source.module_).fit(X[some], y[some])
         assert np.abs(unmoved._raw_scores(X[some]) - wanted).max() > 0.03
 
     def test_the_same_quantiles_change_nothing(self):
         X, y = WINE
         settings = {"precision": "float64", "preprocessing": "quantile_normal"}
-        source = NNClassifier(**{**QUICK, **settings}).fit(X, y)
-        same = NNClassifier(**{**EXACT, **settings}, initial_weights=source).fit(X, y)
+        source = basic(NNClassifier, **{**QUICK, **settings}).fit(X, y)
+        same = basic(NNClassifier, **{**EXACT, **settings}, initial_weights=source).fit(X, y)
         assert_allclose(same._raw_scores(X), source._raw_scores(X), atol=1e-9)
 
     def test_a_missing_number_is_read_as_it_was(self):
         frame, y = raw()
-        source = NNClassifier(**{**QUICK, "precision": "float64"}).fit(frame, y)
+        source = basic(NNClassifier, **{**QUICK, "precision": "float64"}).fit(frame, y)
         other = frame.assign(d=frame["d"] * 3 + 5)
-        shifted = NNClassifier(**EXACT, initial_weights=source).fit(other, y)
+        shifted = basic(NNClassifier, **EXACT, initial_weights=source).fit(other, y)
         assert shifted.preprocessor_.center_[2] != pytest.approx(source.preprocessor_.center_[2])
         missing = frame["d"].isna()
         assert_allclose(shifted.predict_proba(other[missing]), source.predict_proba(frame[missing]), atol=1e-9)
 
     def test_a_constant_column(self):
         X, y = IRIS
-        source = NNClassifier(**{**QUICK, "precision": "float64"}).fit(X, y)
+        source = basic(NNClassifier, **{**QUICK, "precision": "float64"}).fit(X, y)
         flat = X.copy()
         flat[:, 2] = 4.0
-        same = NNClassifier(**EXACT, initial_weights=source).fit(flat, y)
+        same = basic(NNClassifier, **EXACT, initial_weights=source).fit(flat, y)
         assert_allclose(same.predict_proba(flat), source.predict_proba(flat), atol=1e-9)
-        back = NNClassifier(**EXACT, initial_weights=NNClassifier(**QUICK).fit(flat, y)).fit(X, y)
+        back = basic(NNClassifier, **EXACT, initial_weights=basic(NNClassifier, **QUICK).fit(flat, y)).fit(X, y)
         assert back.module_.dense_0.weight[:, 2].abs().max() < 1e-9
 
     @pytest.mark.parametrize("labels", [[0, 2], [2, 0, 1, 3], [1, 2, 9]])
     @pytest.mark.parametrize("hidden", [(8,), ()])
     def test_classes_are_known_by_label(self, labels, hidden):
         X, y = IRIS
-        source = NNClassifier(**{**QUICK, "hidden_layer_sizes": hidden}).fit(X, y)
+        source = basic(NNClassifier, **{**QUICK, "hidden_layer_sizes": hidden}).fit(X, y)
         some = np.resize(labels, 150)
         settings = {**STILL, "hidden_layer_sizes": hidden}
-        same = NNClassifier(**settings, initial_weights=source).fit(X, some)
-        fresh = NNClassifier(**settings).fit(X, some)
+        same = basic(NNClassifier, **settings, initial_weights=source).fit(X, some)
+        fresh = basic(NNClassifier, **settings).fit(X, some)
         for place, label in enumerate(same.classes_):
             other, row = (source, label) if label < 3 else (fresh, place)
             for leaf in ("weight", "bias"):
@@ -257,40 +260,40 @@ class TestFromAnEstimator:
     def test_labels_of_strings(self):
         X, y = IRIS
         names = np.array(["b", "c", "a"])
-        source = NNClassifier(**QUICK).fit(X, names[y])
-        same = NNClassifier(**STILL, initial_weights=source).fit(X[y < 2], names[y][y < 2])
+        source = basic(NNClassifier, **QUICK).fit(X, names[y])
+        same = basic(NNClassifier, **STILL, initial_weights=source).fit(X[y < 2], names[y][y < 2])
         assert_array_equal(same.classes_, ["b", "c"])
         odds = source.predict_proba(X[y < 2])[:, 1:]
         assert_allclose(same.predict_proba(X[y < 2]), odds / odds.sum(1, keepdims=True), atol=0.1)
 
     def test_several_labels_go_by_place(self):
         X, Y = make_multilabel_classification(100, n_classes=3, random_state=0)
-        source = NNClassifier(**QUICK).fit(X, Y)
-        same = NNClassifier(**STILL, initial_weights=source).fit(X, Y)
+        source = basic(NNClassifier, **QUICK).fit(X, Y)
+        same = basic(NNClassifier, **STILL, initial_weights=source).fit(X, Y)
         assert_allclose(same.predict_proba(X), source.predict_proba(X), atol=1e-5)
-        fresh, one = (NNClassifier(**STILL, initial_weights=start).fit(X, Y[:, 0]) for start in (None, source))
+        fresh, one = (basic(NNClassifier, **STILL, initial_weights=start).fit(X, Y[:, 0]) for start in (None, source))
         assert_allclose(one.module_.output.weight.detach(), fresh.module_.output.weight.detach(), atol=1e-9)
 
     @pytest.mark.parametrize("loss", ["squared_error", "poisson"])
     def test_targets_keep_their_units(self, loss):
         X, y = DIABETES
-        source = NNRegressor(**{**QUICK, "precision": "float64"}, loss=loss).fit(X, y)
-        other = NNRegressor(**EXACT, loss=loss, initial_weights=source).fit(X, 3 * y + 50)
+        source = basic(NNRegressor, **{**QUICK, "precision": "float64"}, loss=loss).fit(X, y)
+        other = basic(NNRegressor, **EXACT, loss=loss, initial_weights=source).fit(X, 3 * y + 50)
         assert_allclose(other.predict(X), source.predict(X), rtol=1e-8)
         assert other.target_.scale_[0] != pytest.approx(source.target_.scale_[0])
 
     def test_another_task_takes_all_but_the_last_layer(self):
         X, y = IRIS
-        source = NNClassifier(**QUICK, activation="relu").fit(X, y)
-        same, fresh = (NNRegressor(**STILL, initial_weights=start).fit(X, y) for start in (source, None))
+        source = basic(NNClassifier, **QUICK, activation="relu").fit(X, y)
+        same, fresh = (basic(NNRegressor, **STILL, initial_weights=start).fit(X, y) for start in (source, None))
         for name, value in same.module_.state_dict().items():
             other = fresh if name.startswith("output") else source
             assert_allclose(value, other.module_.state_dict()[name], atol=1e-9)
 
     def test_members_one_by_one(self):
         X, y = IRIS
-        source = NNClassifier(**QUICK, n_members=2).fit(X, y)
-        five, one = (NNClassifier(**STILL, n_members=n, initial_weights=source).fit(X, y) for n in (5, 1))
+        source = basic(NNClassifier, **QUICK, n_members=2).fit(X, y)
+        five, one = (basic(NNClassifier, **STILL, n_members=n, initial_weights=source).fit(X, y) for n in (5, 1))
         for k, member in enumerate(five.module_.members):
             for name, value in source.module_.members[k % 2].state_dict().items():
                 assert_allclose(member.state_dict()[name], value, atol=1e-9)
@@ -306,14 +309,14 @@ class TestFromAnEstimator:
     )
     def test_what_is_around_it(self, wrap):
         X, y = IRIS
-        source = NNClassifier(**QUICK).fit(X, y)
-        same = NNClassifier(**STILL, initial_weights=wrap(source)).fit(X, y)
+        source = basic(NNClassifier, **QUICK).fit(X, y)
+        same = basic(NNClassifier, **STILL, initial_weights=wrap(source)).fit(X, y)
         assert_allclose(same.predict_proba(X), source.predict_proba(X), atol=1e-5)
 
     def test_a_search(self):
         X, y = IRIS
-        search = plain.GridSearchCV(NNClassifier(**QUICK), {"dropout": [0.1, 0.2]}, cv=2).fit(X, y)
-        same = NNClassifier(**STILL, initial_weights=search).fit(X, y)
+        search = plain.GridSearchCV(basic(NNClassifier, **QUICK), {"dropout": [0.1, 0.2]}, cv=2).fit(X, y)
+        same = basic(NNClassifier, **STILL, initial_weights=search).fit(X, y)
         assert_allclose(same.predict_proba(X), search.predict_proba(X), atol=1e-5)
 
     def test_images(self):
@@ -322,27 +325,27 @@ class TestFromAnEstimator:
 
         rng = np.random.default_rng(0)
         X, y = rng.normal(size=(60, 1, 3, 3)), rng.integers(0, 2, 60)
-        source = NNClassifier(**QUICK, network=net, preprocessing=None).fit(X, y)
-        same = NNClassifier(**STILL, network=net, preprocessing=None, initial_weights=source).fit(X, y)
+        source = basic(NNClassifier, **QUICK, network=net, preprocessing=None).fit(X, y)
+        same = basic(NNClassifier, **STILL, network=net, preprocessing=None, initial_weights=source).fit(X, y)
         assert_allclose(same.predict_proba(X), source.predict_proba(X), atol=1e-5)
 
     def test_it_carries_on(self):
         """Few rows, and a network that knows the task from many."""
         X, y = load_breast_cancer(return_X_y=True)
         settings = {"hidden_layer_sizes": (16,), "random_state": 0, "max_epochs": 5}
-        source = NNClassifier(**{**settings, "max_epochs": 30}).fit(X[:300], y[:300])
+        source = basic(NNClassifier, **{**settings, "max_epochs": 30}).fit(X[:300], y[:300])
         few, rest = slice(300, 330), slice(330, None)
         scores = [
-            NNClassifier(**settings, initial_weights=start).fit(X[few], y[few]).score(X[rest], y[rest])
+            basic(NNClassifier, **settings, initial_weights=start).fit(X[few], y[few]).score(X[rest], y[rest])
             for start in (source, None)
         ]
         assert scores[0] > scores[1] + 0.05
 
     def test_the_source_is_left_alone(self):
         X, y = IRIS
-        source = NNClassifier(**QUICK, n_members=2).fit(X, y)
+        source = basic(NNClassifier, **QUICK, n_members=2).fit(X, y)
         before = pickle.dumps(source)
-        NNClassifier(**QUICK, n_members=2, initial_weights=source).fit(X[:, :3], y).partial_fit(X[:, :3], y)
+        basic(NNClassifier, **QUICK, n_members=2, initial_weights=source).fit(X[:, :3], y).partial_fit(X[:, :3], y)
         assert pickle.dumps(source) == before
 
 
@@ -350,19 +353,19 @@ class TestFromTensors:
     @pytest.mark.parametrize("settings", [{"normalization": "batch"}, {"network": own_network}], ids=named)
     def test_by_name(self, settings):
         X, y = WINE
-        source = NNClassifier(**QUICK, **settings).fit(X, y)
+        source = basic(NNClassifier, **QUICK, **settings).fit(X, y)
         state = source.module_.state_dict()
         arrays = {name: value.numpy() for name, value in state.items()}
         for given in (source.module_, state, arrays):
-            same = NNClassifier(**STILL, **settings, frozen_layers="norm_*", initial_weights=given).fit(X, y)
+            same = basic(NNClassifier, **STILL, **settings, frozen_layers="norm_*", initial_weights=given).fit(X, y)
             assert_allclose(same.predict_proba(X), source.predict_proba(X), atol=1e-5)
 
     def test_what_is_left_out_is_drawn(self):
         X, y = WINE
-        state = NNClassifier(**QUICK).fit(X, y).module_.state_dict()
+        state = basic(NNClassifier, **QUICK).fit(X, y).module_.state_dict()
         body = {name: value for name, value in state.items() if not name.startswith("output")}
         settings = {**STILL, "initializer": "orthogonal"}
-        part, fresh = (NNClassifier(**settings, initial_weights=given).fit(X, y % 2) for given in (body, None))
+        part, fresh = (basic(NNClassifier, **settings, initial_weights=given).fit(X, y % 2) for given in (body, None))
         for name, value in part.module_.state_dict().items():
             assert_allclose(value, body.get(name, fresh.module_.state_dict()[name]), atol=1e-9)
 
@@ -370,7 +373,7 @@ class TestFromTensors:
     def test_what_would_be_drawn_changes_nothing(self, settings):
         """The random streams of training are the member's, whatever it starts from."""
         X, y = WINE
-        fresh = NNClassifier(**QUICK, **settings).fit(X, y)
+        fresh = basic(NNClassifier, **QUICK, **settings).fit(X, y)
         first = next(name for name, _ in fresh.module_.named_parameters() if name.endswith("bias"))
         start = {} if settings else {first: np.zeros(8)}
         if settings:
@@ -381,14 +384,14 @@ class TestFromTensors:
                 kept.update({name: value.detach().clone() for name, value in module.state_dict().items()})
                 return module
 
-            NNClassifier(**QUICK, network=spied).fit(X, y)
+            basic(NNClassifier, **QUICK, network=spied).fit(X, y)
             start = kept
-        assert_same_weights(NNClassifier(**QUICK, **settings, initial_weights=start).fit(X, y), fresh)
+        assert_same_weights(basic(NNClassifier, **QUICK, **settings, initial_weights=start).fit(X, y), fresh)
 
     def test_a_module_of_members(self):
         X, y = IRIS
-        source = NNClassifier(**QUICK, n_members=2).fit(X, y)
-        same = NNClassifier(**STILL, n_members=2, initial_weights=source.module_).fit(X, y)
+        source = basic(NNClassifier, **QUICK, n_members=2).fit(X, y)
+        same = basic(NNClassifier, **STILL, n_members=2, initial_weights=source.module_).fit(X, y)
         assert_allclose(same.predict_proba(X), source.predict_proba(X), atol=1e-5)
 
     def test_parameters_that_do_not_learn_and_tied_ones(self):
@@ -407,13 +410,15 @@ class TestFromTensors:
                 return self.last(rows) + self.again(rows)
 
         X, y = WINE
-        source = NNClassifier(**QUICK, network=Tied).fit(X, y)
+        source = basic(NNClassifier, **QUICK, network=Tied).fit(X, y)
         state = source.module_.state_dict()
         state["first.bias"] = torch.ones(5)
         tied = state.pop("last.weight")
-        same = NNClassifier(**STILL, network=Tied, initial_weights=state, frozen_layers=["again.weight"]).fit(X, y)
+        same = basic(NNClassifier, **STILL, network=Tied, initial_weights=state, frozen_layers=["again.weight"]).fit(
+            X, y
+        )
         drawn = {"initializer": "orthogonal", "initial_weights": state}
-        again = NNClassifier(**STILL, network=Tied, **drawn).fit(X, y)
+        again = basic(NNClassifier, **STILL, network=Tied, **drawn).fit(X, y)
         assert_allclose(again.module_.last.weight.detach(), tied, atol=1e-9)
         assert_array_equal(same.module_.first.bias.detach(), np.ones(5))
         assert_array_equal(same.module_.last.weight.detach(), tied)
@@ -432,7 +437,7 @@ class TestFromTensors:
     def test_what_does_not_fit(self, given, message):
         X, y = IRIS
         with pytest.raises(InvalidParameterError, match="The 'initial_weights' parameter must.*" + message):
-            NNClassifier(**QUICK, initial_weights=given).fit(X, y)
+            basic(NNClassifier, **QUICK, initial_weights=given).fit(X, y)
 
 
 class TestRefusals:
@@ -449,47 +454,47 @@ class TestRefusals:
     )
     def test_another_network(self, settings, message):
         X, y = IRIS
-        source = NNClassifier(**QUICK).fit(X, y)
+        source = basic(NNClassifier, **QUICK).fit(X, y)
         with pytest.raises(InvalidParameterError, match="hidden_layer_sizes, activation and.*" + message):
-            NNClassifier(**{**QUICK, **settings}, initial_weights=source).fit(X, y)
+            basic(NNClassifier, **{**QUICK, **settings}, initial_weights=source).fit(X, y)
 
     def test_functions_are_told_apart(self):
         X, y = IRIS
-        source = NNClassifier(**QUICK, activation=torch.sin).fit(X, y)
-        NNClassifier(**STILL, activation=torch.sin, initial_weights=source).fit(X, y)
+        source = basic(NNClassifier, **QUICK, activation=torch.sin).fit(X, y)
+        basic(NNClassifier, **STILL, activation=torch.sin, initial_weights=source).fit(X, y)
         with pytest.raises(InvalidParameterError, match="activation"):
-            NNClassifier(**STILL, activation=torch.cos, initial_weights=source).fit(X, y)
+            basic(NNClassifier, **STILL, activation=torch.cos, initial_weights=source).fit(X, y)
 
     @pytest.mark.parametrize(
         ("value", "message"),
         [
-            (NNClassifier(), "is not fitted.*FrozenEstimator"),
-            (make_pipeline(StandardScaler(), NNClassifier()), "is not fitted"),
+            (basic(NNClassifier), "is not fitted.*FrozenEstimator"),
+            (make_pipeline(StandardScaler(), basic(NNClassifier)), "is not fitted"),
             (LogisticRegression(), "has no network of this package"),
         ],
         ids=["not fitted", "a pipeline", "another kind"],
     )
     def test_an_estimator_that_is_no_source(self, value, message):
         with pytest.raises(InvalidParameterError, match=rf"(?s)The 'initial_weights' parameter must.*{message}"):
-            NNClassifier(**QUICK, initial_weights=value).fit(*IRIS)
+            basic(NNClassifier, **QUICK, initial_weights=value).fit(*IRIS)
 
     def test_itself(self):
-        clf = NNClassifier(**QUICK).fit(*IRIS)
+        clf = basic(NNClassifier, **QUICK).fit(*IRIS)
         with pytest.raises(InvalidParameterError, match="warm_start=True"):
             clf.set_params(initial_weights=clf).fit(*IRIS)
 
     def test_a_users_network_with_other_columns_or_classes(self):
         X, y = IRIS
         settings = {**QUICK, "network": own_network}
-        source = NNClassifier(**settings).fit(pd.DataFrame(X, columns=list("abcd")), y)
+        source = basic(NNClassifier, **settings).fit(pd.DataFrame(X, columns=list("abcd")), y)
         with pytest.raises(InvalidParameterError, match="other encoded columns instead"):
-            NNClassifier(**settings, initial_weights=source).fit(pd.DataFrame(X, columns=list("abdc")), y)
+            basic(NNClassifier, **settings, initial_weights=source).fit(pd.DataFrame(X, columns=list("abdc")), y)
         with pytest.raises(InvalidParameterError, match="other classes or targets instead"):
-            NNClassifier(**settings, initial_weights=source).fit(pd.DataFrame(X, columns=list("abcd")), y + 1)
+            basic(NNClassifier, **settings, initial_weights=source).fit(pd.DataFrame(X, columns=list("abcd")), y + 1)
 
     def test_nothing_is_left_of_a_failure(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK).fit(X, y)
+        clf = basic(NNClassifier, **QUICK).fit(X, y)
         before = clf.predict_proba(X)
         clf.set_params(initial_weights={"dense_9.weight": np.ones(3)})
         with pytest.raises(InvalidParameterError):
@@ -498,10 +503,10 @@ class TestRefusals:
 
 
 class TestAsAParameter:
-    SOURCE = NNClassifier(**QUICK).fit(*IRIS)
+    SOURCE = basic(NNClassifier, **QUICK).fit(*IRIS)
 
     def test_a_clone_shares_it(self):
-        clf = NNClassifier(**QUICK, initial_weights=self.SOURCE, optimizer=SGD())
+        clf = basic(NNClassifier, **QUICK, initial_weights=self.SOURCE, optimizer=SGD())
         twin = clone(clone(clf))
         assert twin.initial_weights is self.SOURCE
         assert twin.optimizer is not clf.optimizer
@@ -510,13 +515,13 @@ class TestAsAParameter:
         assert not hasattr(clone(clf.fit(*IRIS)), "module_")
 
     def test_a_clone_keeps_what_scikit_learn_keeps(self):
-        clf = NNClassifier(**QUICK, initial_weights=self.SOURCE)
+        clf = basic(NNClassifier, **QUICK, initial_weights=self.SOURCE)
         with config_context(enable_metadata_routing=True):
             clf.set_fit_request(sample_weight=True)
             assert clone(clf)._metadata_request.fit.requests["sample_weight"] is True
 
     def test_its_parameters_are_no_ones_of_the_estimators(self):
-        clf = NNClassifier(**QUICK, initial_weights=self.SOURCE)
+        clf = basic(NNClassifier, **QUICK, initial_weights=self.SOURCE)
         assert not [name for name in clf.get_params() if name.startswith("initial_weights__")]
         assert clf.get_params()["initial_weights"] is self.SOURCE
         with pytest.raises(ValueError, match="cannot be set here"):
@@ -526,7 +531,7 @@ class TestAsAParameter:
     @pytest.mark.parametrize("package", [plain, model_selection])
     def test_cross_validation_and_search_start_from_it(self, package):
         X, y = IRIS
-        clf = NNClassifier(**STILL, initial_weights=self.SOURCE)
+        clf = basic(NNClassifier, **STILL, initial_weights=self.SOURCE)
         fitted = package.cross_validate(clf, X, y, cv=3, return_estimator=True)["estimator"]
         for one in fitted:
             assert np.abs(one.predict_proba(X) - self.SOURCE.predict_proba(X)).max() < 0.05
@@ -539,7 +544,7 @@ class TestAsAParameter:
     def test_a_grid_of_sources(self):
         X, y = IRIS
         grid = {"initial_weights": [None, FrozenEstimator(self.SOURCE), self.SOURCE.module_.state_dict()]}
-        clf = NNClassifier(**{**QUICK, "max_epochs": 1})
+        clf = basic(NNClassifier, **{**QUICK, "max_epochs": 1})
         found = [
             package.GridSearchCV(clf, grid, cv=3, error_score="raise", scoring="neg_log_loss").fit(X, y)
             for package in (plain, model_selection)
@@ -552,23 +557,23 @@ class TestAsAParameter:
 
     def test_in_worker_processes(self):
         X, y = IRIS
-        clf = NNClassifier(**QUICK, initial_weights=self.SOURCE)
+        clf = basic(NNClassifier, **QUICK, initial_weights=self.SOURCE)
         scores = [plain.cross_val_score(clf, X, y, cv=2, n_jobs=n, scoring="neg_log_loss") for n in (1, 2)]
         assert_array_equal(*scores)
 
     def test_pickled(self):
-        clf = NNClassifier(**QUICK, initial_weights=self.SOURCE).fit(*IRIS)
+        clf = basic(NNClassifier, **QUICK, initial_weights=self.SOURCE).fit(*IRIS)
         again = pickle.loads(pickle.dumps(clf))
         assert_same_weights(again.fit(*IRIS), clf)
 
     def test_partial_fit_and_warm_start_take_it_once(self):
         X, y = IRIS
-        first = NNClassifier(**STILL, initial_weights=self.SOURCE).partial_fit(X, y)
+        first = basic(NNClassifier, **STILL, initial_weights=self.SOURCE).partial_fit(X, y)
         assert_allclose(first.predict_proba(X), self.SOURCE.predict_proba(X), atol=1e-5)
         first.set_params(learning_rate=0.05, schedule="constant")
         losses = first.partial_fit(X, y).partial_fit(X, y).loss_curve_
         assert losses[2] < losses[1]
-        warm = NNClassifier(**QUICK, warm_start=True, initial_weights=self.SOURCE).fit(X, y)
+        warm = basic(NNClassifier, **QUICK, warm_start=True, initial_weights=self.SOURCE).fit(X, y)
         assert warm.loss_curve_[-1] > warm.fit(X, y).loss_curve_[0] - 0.02 > 0
 
 
@@ -595,8 +600,8 @@ class TestLayers:
     def test_frozen_ones_stay_to_the_bit(self, value, kept, settings, network):
         X, y = WINE
         settings = {**QUICK, "normalization": "batch", "network": network, **settings}
-        source = NNClassifier(**settings).fit(X, y)
-        after = NNClassifier(**settings, initial_weights=source, frozen_layers=value).fit(X, y)
+        source = basic(NNClassifier, **settings).fit(X, y)
+        after = basic(NNClassifier, **settings, initial_weights=source, frozen_layers=value).fit(X, y)
         first, second = source.module_.state_dict(), after.module_.state_dict()
         same = {name for name in first if torch.equal(first[name], second[name]) and "num_batches" not in name}
         assert kept <= same
@@ -622,12 +627,12 @@ class TestLayers:
 
         X, y = WINE
         settings = {**QUICK, "dropout": 0.0, "optimizer": optimizer, "precision": "float64", "batch_size": 50}
-        state = NNClassifier(**settings, normalization="batch").fit(X, y).module_.state_dict()
+        state = basic(NNClassifier, **settings, normalization="batch").fit(X, y).module_.state_dict()
         given = {**settings, "initial_weights": state, "random_state": 3}
-        ours = NNClassifier(**given, normalization="batch", frozen_layers="norm_0").fit(X, y)
-        module = NNClassifier(**given, network=own_network, frozen_layers="norm_0").fit(X, y)
-        torchs = NNClassifier(**given, network=Eval).fit(X, y)
-        batches = NNClassifier(**given, normalization="batch").fit(X, y)
+        ours = basic(NNClassifier, **given, normalization="batch", frozen_layers="norm_0").fit(X, y)
+        module = basic(NNClassifier, **given, network=own_network, frozen_layers="norm_0").fit(X, y)
+        torchs = basic(NNClassifier, **given, network=Eval).fit(X, y)
+        batches = basic(NNClassifier, **given, normalization="batch").fit(X, y)
         for other in (module, torchs):
             assert_allclose(ours._raw_scores(X), other._raw_scores(X), rtol=1e-5, atol=1e-6)
         assert np.abs(ours._raw_scores(X) - batches._raw_scores(X)).max() > 1e-3
@@ -654,9 +659,10 @@ class TestLayers:
             "gradient_clipping": None, "max_epochs": 1, "batch_size": 10**6, "schedule": "constant",
             "precision": "float64",
         }  # fmt: skip
-        start = NNClassifier(**settings).fit(X, y).module_.state_dict()
+        start = basic(NNClassifier, **settings).fit(X, y).module_.state_dict()
         plainly, slower = (
-            NNClassifier(**settings, initial_weights=start, layer_rates=own).fit(X, y).module_ for own in (None, rates)
+            basic(NNClassifier, **settings, initial_weights=start, layer_rates=own).fit(X, y).module_
+            for own in (None, rates)
         )
         for name, value in slower.named_parameters():
             factor = next((own for part, own in expected.items() if name.startswith(part)), 1.0)
@@ -667,7 +673,7 @@ class TestLayers:
     def test_depth_of_a_module_of_ones_own(self):
         X, y = WINE
         one, other = (
-            NNClassifier(**QUICK, network=own_network, frozen_layers=value).fit(X, y)
+            basic(NNClassifier, **QUICK, network=own_network, frozen_layers=value).fit(X, y)
             for value in (2, ["dense_?", "norm_?"])
         )
         assert_same_weights(one, other)
@@ -687,13 +693,13 @@ class TestLayers:
     )
     def test_refusals(self, settings, message):
         with pytest.raises(InvalidParameterError, match=message):
-            NNClassifier(**QUICK, **settings).fit(*IRIS)
+            basic(NNClassifier, **QUICK, **settings).fit(*IRIS)
 
     def test_gradual_unfreezing(self):
         """Layer by layer from the top, with one state of the optimizer."""
         X, y = WINE
-        clf = NNClassifier(**QUICK, warm_start=True, frozen_layers=2).fit(X, y)
-        start = NNClassifier(**{**STILL, "random_state": 0}).fit(X, y).module_.state_dict()
+        clf = basic(NNClassifier, **QUICK, warm_start=True, frozen_layers=2).fit(X, y)
+        start = basic(NNClassifier, **{**STILL, "random_state": 0}).fit(X, y).module_.state_dict()
         for frozen in (1, None):
             before = clf.module_.state_dict()
             for name in ("dense_0.weight", "dense_1.weight"):
@@ -720,8 +726,8 @@ class TestInLockstep:
     def test_a_search_gives_scikit_learns_figures(self, settings):
         X, y = WINE
         settings = {**QUICK, "max_epochs": 3, "batch_size": 50, **settings}
-        source = NNClassifier(**settings).fit(X[::2], y[::2])
-        clf = NNClassifier(**settings, initial_weights=source)
+        source = basic(NNClassifier, **settings).fit(X[::2], y[::2])
+        clf = basic(NNClassifier, **settings, initial_weights=source)
         found = [
             package.GridSearchCV(clf, self.GRID, cv=3, scoring="neg_log_loss", error_score="raise").fit(X, y)
             for package in (plain, model_selection)
@@ -734,10 +740,10 @@ class TestInLockstep:
 
     def test_members_with_and_without_initial_weights_share_a_cohort(self):
         X, y = WINE
-        source = NNClassifier(**QUICK).fit(X, y)
+        source = basic(NNClassifier, **QUICK).fit(X, y)
         grid = {"initial_weights": [None, FrozenEstimator(source)], "learning_rate": [0.01, 0.02]}
         with lockstep(n_jobs=1) as sweep:
-            plain.GridSearchCV(NNClassifier(**QUICK), grid, cv=3, refit=False).fit(X, y)
+            plain.GridSearchCV(basic(NNClassifier, **QUICK), grid, cv=3, refit=False).fit(X, y)
         assert sweep.cohort_sizes == [12]
 
 
@@ -762,7 +768,7 @@ class TestGoingOn:
     @each_way
     def test_calls_are_epochs_to_the_bit(self, settings):
         X, y = WINE
-        whole = NNClassifier(**QUICK, batch_size=50, **settings).fit(X, y)
+        whole = basic(NNClassifier, **QUICK, batch_size=50, **settings).fit(X, y)
         steps = clone(whole)
         for call in range(8):
             steps.partial_fit(X, y)
@@ -775,12 +781,12 @@ class TestGoingOn:
     def test_two_constant_fits_are_one_of_twice_the_epochs(self, name):
         X, y = WINE
         settings = {**QUICK, "batch_size": 50, "schedule": "constant", **GOING_ON[name]}
-        twice = NNClassifier(**settings, warm_start=True).fit(X, y).fit(X, y)
-        assert_same_weights(twice, NNClassifier(**{**settings, "max_epochs": 16}).fit(X, y))
+        twice = basic(NNClassifier, **settings, warm_start=True).fit(X, y).fit(X, y)
+        assert_same_weights(twice, basic(NNClassifier, **{**settings, "max_epochs": 16}).fit(X, y))
 
     def test_the_average_goes_on_from_where_it_was(self):
         X, y = WINE
-        clf = NNClassifier(**QUICK, weight_averaging="ema").partial_fit(X, y).partial_fit(X, y)
+        clf = basic(NNClassifier, **QUICK, weight_averaging="ema").partial_fit(X, y).partial_fit(X, y)
         kept = clf._progress[0]
         average = kept.state["averaging.average"].clone()
         assert not torch.equal(kept.parameters, average)
@@ -794,7 +800,7 @@ class TestGoingOn:
         off = {"weight_averaging": None, "mixup": 0.0, "frozen_layers": None, "layer_rates": None}
         ways = [{}, {"weight_averaging": "ema"}, {"weight_averaging": "swa"}, {"mixup": 0.3}, {"frozen_layers": 1},
                 {"layer_rates": 0.5}]  # fmt: skip
-        clf = NNClassifier(**QUICK)
+        clf = basic(NNClassifier, **QUICK)
         for way in [*ways, *ways[::-1]]:
             clf.set_params(**{**off, **way}).partial_fit(X, y)
         assert np.isfinite(clf.loss_curve_).all()

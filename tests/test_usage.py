@@ -14,6 +14,7 @@ from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping, EpochScoring, Freezer
+from support import basic
 from torch import nn
 
 from sknnopt import NNClassifier, NNRegressor
@@ -32,7 +33,7 @@ def with_dropout(n_inputs: int, n_outputs: int) -> nn.Module:
 class TestAFitThatFails:
     def test_leaves_the_fit_before_as_it_was(self) -> None:
         X, y = DIABETES
-        network = NNRegressor(**QUICK).fit(X, y)
+        network = basic(NNRegressor, **QUICK).fit(X, y)
         before = network.predict(X)
         network.set_params(**WILD)
         with pytest.raises(ValueError, match="Training diverged"):
@@ -43,7 +44,7 @@ class TestAFitThatFails:
         assert_array_equal(network.predict(X), before)
 
     def test_leaves_an_unfitted_one_unfitted(self) -> None:
-        network = NNClassifier(**{**QUICK, **WILD})
+        network = basic(NNClassifier, **{**QUICK, **WILD})
         with pytest.raises(ValueError, match="Training diverged"):
             network.fit(*IRIS)
         assert not hasattr(network, "classes_")
@@ -57,7 +58,7 @@ class TestAFitThatFails:
             raise KeyboardInterrupt
 
         X, y = IRIS
-        network = NNClassifier(**QUICK).fit(X, y)
+        network = basic(NNClassifier, **QUICK).fit(X, y)
         before = network.predict_proba(X)
         network.set_params(scoring=interrupt, early_stopping=True)
         with pytest.raises(KeyboardInterrupt):
@@ -68,7 +69,7 @@ class TestAFitThatFails:
 
 class TestThreads:
     def test_a_users_module_learns_the_same_in_threads(self) -> None:
-        network = NNClassifier(network=with_dropout, max_epochs=10, learning_rate=0.01, random_state=0)
+        network = basic(NNClassifier, network=with_dropout, max_epochs=10, learning_rate=0.01, random_state=0)
         alone = cross_val_score(network, *IRIS, cv=4)
         before = torch.get_rng_state()
         with joblib.parallel_config(backend="threading"):
@@ -78,14 +79,14 @@ class TestThreads:
 
     def test_fits_under_inference_mode(self) -> None:
         with torch.inference_mode():
-            network = NNClassifier(network=with_dropout, **{**QUICK, "hidden_layer_sizes": ()})
+            network = basic(NNClassifier, network=with_dropout, **{**QUICK, "hidden_layer_sizes": ()})
             network.fit(*IRIS)
         assert network.n_iter_ == 4
 
 
 class TestScoring:
     def test_validation_scores_after_partial_fit(self) -> None:
-        network = NNClassifier(early_stopping=True, **QUICK).fit(*IRIS)
+        network = basic(NNClassifier, early_stopping=True, **QUICK).fit(*IRIS)
         network.partial_fit(*IRIS)
         assert network.validation_scores_ is not None
         assert len(network.validation_scores_) == network.n_iter_ - 1
@@ -93,8 +94,10 @@ class TestScoring:
     def test_class_weights_count_the_same_withheld_or_given(self) -> None:
         X, y = IRIS
         weights = {0: 1, 1: 1, 2: 50}
-        plain = NNClassifier(**QUICK).fit(X, y, X_val=X[1::2], y_val=y[1::2])
-        heavy = NNClassifier(class_weight=weights, calibration=None, **QUICK).fit(X, y, X_val=X[1::2], y_val=y[1::2])
+        plain = basic(NNClassifier, **QUICK).fit(X, y, X_val=X[1::2], y_val=y[1::2])
+        heavy = basic(NNClassifier, class_weight=weights, calibration=None, **QUICK).fit(
+            X, y, X_val=X[1::2], y_val=y[1::2]
+        )
         given = np.array([1, 1, 50])[y[1::2]]
         log_p = heavy.predict_log_proba(X[1::2])[np.arange(75), y[1::2]]
         best = heavy.history_[heavy.best_epoch_ - 1]["valid_loss"]
@@ -105,37 +108,39 @@ class TestScoring:
         X, y = IRIS
         weight = np.where(y == 2, 1000.0, 1.0)
         fit = {"X_val": X[1::2], "y_val": y[1::2], "sample_weight_val": weight[1::2]}
-        network = NNClassifier(scoring="accuracy", **QUICK).fit(X, y, **fit)
+        network = basic(NNClassifier, scoring="accuracy", **QUICK).fit(X, y, **fit)
         expected = accuracy_score(y[1::2], network.predict(X[1::2]), sample_weight=weight[1::2])
         assert network.validation_scores_ is not None
         assert max(network.validation_scores_) == pytest.approx(expected)
 
     def test_nan_is_said(self) -> None:
-        network = NNClassifier(early_stopping=True, scoring=lambda *_: float("nan"), **QUICK)
+        network = basic(NNClassifier, early_stopping=True, scoring=lambda *_: float("nan"), **QUICK)
         with pytest.warns(UserWarning, match="gave NaN on the withheld rows"):
             network.fit(*IRIS)
 
     def test_a_metric_is_no_scorer(self) -> None:
         with pytest.raises(ValueError, match="make_scorer"):
-            NNClassifier(scoring=accuracy_score, early_stopping=True, **QUICK).fit(*IRIS)
-        NNClassifier(scoring=make_scorer(accuracy_score), early_stopping=True, **QUICK).fit(*IRIS)
+            basic(NNClassifier, scoring=accuracy_score, early_stopping=True, **QUICK).fit(*IRIS)
+        basic(NNClassifier, scoring=make_scorer(accuracy_score), early_stopping=True, **QUICK).fit(*IRIS)
 
 
 class TestCallbacks:
     def test_observing_changes_nothing(self) -> None:
         settings = {"network": with_dropout, "max_epochs": 5, "random_state": 0}
         before = torch.get_rng_state()
-        watched = NNClassifier(callbacks=[EpochScoring("accuracy", on_train=True)], **settings).fit(*IRIS)
+        watched = basic(NNClassifier, callbacks=[EpochScoring("accuracy", on_train=True)], **settings).fit(*IRIS)
         assert_array_equal(torch.get_rng_state(), before)
-        assert_array_equal(watched.predict_proba(IRIS[0]), NNClassifier(**settings).fit(*IRIS).predict_proba(IRIS[0]))
+        assert_array_equal(
+            watched.predict_proba(IRIS[0]), basic(NNClassifier, **settings).fit(*IRIS).predict_proba(IRIS[0])
+        )
 
     def test_freezer_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"Freezer has no effect here.*require no gradient"):
-            NNClassifier(callbacks=[Freezer("*")], **QUICK).fit(*IRIS)
+            basic(NNClassifier, callbacks=[Freezer("*")], **QUICK).fit(*IRIS)
 
     def test_early_stopping_is_quiet(self, capsys: pytest.CaptureFixture[str]) -> None:
         stop = EarlyStopping(monitor="train_loss", patience=1, threshold=10.0)
-        network = NNClassifier(callbacks=[stop], **QUICK).fit(*IRIS)
+        network = basic(NNClassifier, callbacks=[stop], **QUICK).fit(*IRIS)
         assert network.n_iter_ < 4
         assert capsys.readouterr().out == ""
 
@@ -143,15 +148,15 @@ class TestCallbacks:
 class TestMessages:
     def test_images_need_preprocessing_none(self) -> None:
         with pytest.raises(ValueError, match="preprocessing=None and a network"):
-            NNClassifier(**QUICK).fit(np.zeros((6, 1, 2, 2)), [0, 1] * 3)
+            basic(NNClassifier, **QUICK).fit(np.zeros((6, 1, 2, 2)), [0, 1] * 3)
 
     def test_one_row_cannot_be_split(self) -> None:
         with pytest.raises(ValueError, match="use early_stopping=False"):
-            NNRegressor(early_stopping=True, **QUICK).fit([[1.0]], [2.0])
+            basic(NNRegressor, early_stopping=True, **QUICK).fit([[1.0]], [2.0])
 
     def test_categorical_features_need_preprocessing(self) -> None:
         with pytest.raises(ValueError, match="'categorical_features' parameter needs preprocessing='auto'"):
-            NNClassifier(categorical_features=[0], preprocessing=None, **QUICK).fit(*IRIS)
+            basic(NNClassifier, categorical_features=[0], preprocessing=None, **QUICK).fit(*IRIS)
 
 
 class Ridge(Regularizer):
@@ -170,12 +175,12 @@ class Ridge(Regularizer):
 @pytest.mark.parametrize("clipping", [None, 0.1])
 def test_strengths_may_have_any_name(clipping: float | None) -> None:
     settings = {**QUICK, "gradient_clipping": clipping}
-    own = NNClassifier(regularization=Ridge(), **settings).fit(*IRIS)
-    ours = NNClassifier(regularization=L2(1e-3), **settings).fit(*IRIS)
+    own = basic(NNClassifier, regularization=Ridge(), **settings).fit(*IRIS)
+    ours = basic(NNClassifier, regularization=L2(1e-3), **settings).fit(*IRIS)
     np.testing.assert_allclose(own.predict_proba(IRIS[0]), ours.predict_proba(IRIS[0]), atol=1e-6)
 
 
 def test_no_warning_on_plain_use() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        NNClassifier(**QUICK).fit(*IRIS).predict(IRIS[0])
+        basic(NNClassifier, **QUICK).fit(*IRIS).predict(IRIS[0])

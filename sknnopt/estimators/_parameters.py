@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import torch
+from sklearn.base import clone
 from torch import nn
 
 from sknnopt import activations, averaging, embeddings, initializers, losses, optimizers, regularization, schedules
@@ -101,7 +102,7 @@ def resolve_embedding(value: Any) -> embeddings.NumericEmbedding | None:
     if value is None:
         return None
     registry: dict[str, Callable[[], embeddings.NumericEmbedding]] = {**embeddings.REGISTRY}
-    registry["auto"] = lambda: AUTO_REGRESSOR["numeric_embedding"][0]
+    registry["auto"] = lambda: clone(AUTO_REGRESSOR["numeric_embedding"][0])
     return resolve(value, registry, parameter="numeric_embedding", base=embeddings.NumericEmbedding)
 
 

@@ -42,7 +42,7 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
     >>> from sklearn.datasets import load_iris
     >>> from sknnopt import NNClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> clf = NNClassifier(random_state=0).fit(X, y)
+    >>> clf = NNClassifier(max_epochs=30, random_state=0).fit(X, y)
     >>> clf.predict(X[:2])
     array([0, 0])
     >>> clf.score(X, y) > 0.95

@@ -50,7 +50,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
     >>> from sklearn.datasets import load_diabetes
     >>> from sknnopt import NNRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> reg = NNRegressor(max_epochs=20, random_state=0).fit(X, y)
+    >>> reg = NNRegressor(max_epochs=10, random_state=0).fit(X, y)
     >>> reg.predict(X[:2]).shape
     (2,)
     """
@@ -224,7 +224,8 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         >>> from sknnopt import NNRegressor
         >>> from sknnopt.losses import Quantile
         >>> X, y = load_diabetes(return_X_y=True)
-        >>> reg = NNRegressor(loss=Quantile(quantile=[0.1, 0.5, 0.9]), max_epochs=20, random_state=0).fit(X, y)
+        >>> loss = Quantile(quantile=[0.1, 0.5, 0.9])
+        >>> reg = NNRegressor(loss=loss, n_members=1, max_epochs=10, random_state=0).fit(X, y)
         >>> reg.predict_quantiles(X[:2]).shape
         (2, 3)
         """

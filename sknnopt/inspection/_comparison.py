@@ -45,7 +45,7 @@ class ComparisonDisplay:
     >>> from sklearn.datasets import load_iris
     >>> from sknnopt import NNClassifier, compare
     >>> from sknnopt.inspection import ComparisonDisplay
-    >>> network = NNClassifier(hidden_layer_sizes=(8,), max_epochs=5, random_state=0)
+    >>> network = NNClassifier(hidden_layer_sizes=(8,), n_members=1, max_epochs=5, random_state=0)
     >>> found = compare(network, *load_iris(return_X_y=True), {"optimizer": ["sgd", "adam"]})
     >>> display = ComparisonDisplay.from_comparison(found)
     >>> display.ax_.get_xlabel()

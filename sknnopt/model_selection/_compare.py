@@ -95,7 +95,7 @@ def compare(
     >>> from sklearn.datasets import load_iris
     >>> from sknnopt import NNClassifier, compare
     >>> X, y = load_iris(return_X_y=True)
-    >>> network = NNClassifier(hidden_layer_sizes=(8,), max_epochs=20, random_state=0)
+    >>> network = NNClassifier(hidden_layer_sizes=(8,), n_members=1, max_epochs=20, random_state=0)
     >>> found = compare(network, X, y, {"optimizer": ["sgd", "adam"], "learning_rate": [1e-3, 0.1]})
     >>> found.results_["label"].tolist()
     ['sgd, 0.001', 'sgd, 0.1', 'adam, 0.001', 'adam, 0.1']

@@ -128,7 +128,8 @@ class lockstep:
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.model_selection import GridSearchCV
     >>> from sknnopt import NNClassifier, lockstep
-    >>> search = GridSearchCV(NNClassifier(max_epochs=20, random_state=0), {"learning_rate": [1e-3, 1e-2]})
+    >>> network = NNClassifier(n_members=1, max_epochs=20, random_state=0)
+    >>> search = GridSearchCV(network, {"learning_rate": [1e-3, 1e-2]})
     >>> with lockstep(n_jobs=1) as sweep:
     ...     search = search.fit(*load_iris(return_X_y=True))
     >>> sweep.cohort_sizes
