@@ -12,8 +12,11 @@ BASIC: dict[str, Any] = {
     "categorical_embedding": None,
     "dropout": 0.1,
     "schedule": "cosine",
+    "max_epochs": 100,
     "weight_averaging": None,
     "early_stopping": False,
+    "validation_fraction": 0.1,
+    "n_iter_no_change": 10,
 }
 """One network of the table's columns as they are, trained to the end on all rows."""
 

@@ -86,14 +86,14 @@ class TestLearningRate:
     def test_attributes(self, make: Any, data: Any) -> None:
         network = basic(make, **AUTO).fit(*data)
         test = network.learning_rate_test_
-        assert_array_equal(test["learning_rate"], 1e-3 * FACTORS)
+        assert_array_equal(test["learning_rate"], optimizers.AdamW().default_learning_rate * FACTORS)
         assert test["loss"].shape == FACTORS.shape
         assert test["learning_rate"].min() <= network.learning_rate_ <= test["learning_rate"].max()
         assert isinstance(network.learning_rate_, float)
         assert (test["n_samples"], test["epochs"]) == plan_of(240, 64, 4)
         for given in (None, 0.05):
             network.set_params(learning_rate=given).fit(*data)
-            assert network.learning_rate_ == (given or 1e-3)
+            assert network.learning_rate_ == (given or optimizers.AdamW().default_learning_rate)
             assert network.learning_rate_test_ is None
 
     @pytest.mark.parametrize("network", ["mlp", Small])

@@ -297,7 +297,7 @@ class TestRows:
     @pytest.mark.parametrize("n_members", [2, 3, 4, 9])
     def test_of_an_ensemble_are_judged_by_each_member_that_withheld_them(self, n_members):
         X, y = CANCER
-        settings = {**QUICK, "validation_fraction": 0.3, "n_members": n_members}
+        settings = {**QUICK, "validation_fraction": 0.3, "n_members": n_members, "label_smoothing": 0.05}
         clf = basic(NNClassifier, **settings, calibration=None).fit(X, y)
         encoded, splits = clf.preprocessor_.transform(X), member_splits(len(y), y, 0.3, clf._seed, n_members)
         judged = [splits[k % len(splits)].withheld for k in range(n_members)]
@@ -407,7 +407,7 @@ class TestAverages:
 
     def test_pairs_are_carried_on_to_all_members(self):
         X, y = CANCER
-        clf = basic(NNClassifier, **QUICK, validation_fraction=0.25, n_members=8).fit(X, y)
+        clf = basic(NNClassifier, **QUICK, validation_fraction=0.25, n_members=8, label_smoothing=0.05).fit(X, y)
         splits = member_splits(len(X), y, 0.25, clf._seed, 8)
         rows, members = clf.preprocessor_.transform(X), list(clf.module_.members)
         pairs = [(MemberAverage(members[k : k + 2], "softmax"), splits[k].withheld) for k in range(0, 8, 2)]

@@ -128,7 +128,7 @@ def test_auto_takes_cuda_for_large_networks_where_there_is_a_device(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     chosen = []
     for hidden in ((8,), (1024, 1024)):
-        params = basic(NNClassifier, hidden_layer_sizes=hidden, batch_size=256).get_params(deep=False)
+        params = basic(NNClassifier, hidden_layer_sizes=hidden, batch_size=256)._kinds()[0].params
         network = resolve_network(params, 54, 7, "softmax")
         loss = _parameters.losses.get("auto", task="classification")
         chosen.append(auto_device(network, resolve_techniques(params, loss, network, 10_000)).type)

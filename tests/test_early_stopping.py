@@ -29,6 +29,7 @@ OVERFITS = {
     "random_state": 0,
 }
 """Settings under which the best epoch is not the last."""
+STOPS = {**OVERFITS, "early_stopping": True}
 
 
 def half_right(estimator, X, y):
@@ -66,7 +67,7 @@ class TestRestoring:
         names = np.array(["good", "bad"])
         if CLASSIFICATION["labels"] is scoring:
             names = np.array([0, 1])
-        clf = basic(NNClassifier, **OVERFITS, scoring=scoring, calibration=None)
+        clf = basic(NNClassifier, **STOPS, scoring=scoring, calibration=None)
         clf.fit(X, names[y], X_val=X_val, y_val=names[y_val])
         best = max(clf.validation_scores_)
         assert own_score(clf, scoring, X_val, names[y_val]) == pytest.approx(best, rel=1e-5)
@@ -77,7 +78,7 @@ class TestRestoring:
     @pytest.mark.parametrize("scoring", ["loss", "r2", "neg_mean_absolute_error"])
     def test_regressor(self, scoring):
         X, X_val, y, y_val = split(DIABETES)
-        reg = basic(NNRegressor, **OVERFITS, scoring=scoring).fit(X, y, X_val=X_val, y_val=y_val)
+        reg = basic(NNRegressor, **STOPS, scoring=scoring).fit(X, y, X_val=X_val, y_val=y_val)
         got = reg.predict(X_val)
         if scoring == "loss":
             score = -(((got - y_val) / reg.target_.scale_[0]) ** 2).mean()
@@ -89,14 +90,14 @@ class TestRestoring:
     @pytest.mark.parametrize("normalization", ["batch", "layer"])
     def test_with_running_statistics(self, normalization):
         X, X_val, y, y_val = split(CANCER)
-        clf = basic(NNClassifier, **OVERFITS, normalization=normalization, calibration=None)
+        clf = basic(NNClassifier, **STOPS, normalization=normalization, calibration=None)
         clf.fit(X, y, X_val=X_val, y_val=y_val)
         assert clf.best_epoch_ < clf.n_iter_
         assert own_score(clf, "loss", X_val, y_val) == pytest.approx(max(clf.validation_scores_), rel=1e-4)
 
     def test_weights_are_those_of_a_fit_of_that_many_epochs(self):
         X, X_val, y, y_val = split(CANCER)
-        clf = basic(NNClassifier, **OVERFITS, calibration=None).fit(X, y, X_val=X_val, y_val=y_val)
+        clf = basic(NNClassifier, **STOPS, calibration=None).fit(X, y, X_val=X_val, y_val=y_val)
         short = basic(NNClassifier, **{**OVERFITS, "max_epochs": clf.best_epoch_}, early_stopping=False).fit(X, y)
         assert clf.best_epoch_ < clf.n_iter_
         assert_array_equal(clf.predict_proba(X_val), short.predict_proba(X_val))
@@ -104,19 +105,19 @@ class TestRestoring:
     def test_multilabel(self):
         X, Y = make_multilabel_classification(300, n_classes=3, random_state=0)
         X, X_val, Y, Y_val = train_test_split(X, Y, test_size=0.4, random_state=0)
-        clf = basic(NNClassifier, **OVERFITS, scoring="f1_macro").fit(X, Y, X_val=X_val, y_val=Y_val)
+        clf = basic(NNClassifier, **STOPS, scoring="f1_macro").fit(X, Y, X_val=X_val, y_val=Y_val)
         assert get_scorer("f1_macro")(clf, X_val, Y_val) == pytest.approx(max(clf.validation_scores_))
 
     def test_several_targets(self):
         X, y = DIABETES
         X, X_val, Y, Y_val = train_test_split(X, np.column_stack([y, -y]), test_size=0.4, random_state=0)
-        reg = basic(NNRegressor, **OVERFITS, scoring="r2").fit(X, Y, X_val=X_val, y_val=Y_val)
+        reg = basic(NNRegressor, **STOPS, scoring="r2").fit(X, Y, X_val=X_val, y_val=Y_val)
         assert reg.score(X_val, Y_val) == pytest.approx(max(reg.validation_scores_), rel=1e-5)
 
     @pytest.mark.parametrize("scoring", ["loss", "accuracy"])
     def test_members_keep_the_epoch_that_is_best_for_their_average(self, scoring):
         X, X_val, y, y_val = split(CANCER)
-        clf = basic(NNClassifier, **OVERFITS, n_members=3, calibration=None, scoring=scoring)
+        clf = basic(NNClassifier, **STOPS, n_members=3, calibration=None, scoring=scoring)
         clf.fit(X, y, X_val=X_val, y_val=y_val)
         assert clf.best_epoch_.shape == clf.best_loss_.shape == (3,)
         (best,) = set(clf.best_epoch_)
@@ -154,6 +155,15 @@ class TestStopping:
             clf.predict_proba(X), basic(NNClassifier, **OVERFITS, early_stopping=False).fit(X, y).predict_proba(X)
         )
 
+    def test_auto_stops_by_given_rows(self):
+        X, X_val, y, y_val = split(CANCER)
+        auto, told = (
+            basic(NNClassifier, **OVERFITS, early_stopping=value).fit(X, y, X_val=X_val, y_val=y_val)
+            for value in ("auto", True)
+        )
+        assert auto.n_iter_ < 40
+        assert auto.history_[-1]["valid_loss"] == told.history_[-1]["valid_loss"]
+
 
 class TestWithheldRows:
     @pytest.mark.parametrize(("n", "withheld"), [(AUTO_STOPPING_ROWS - 1, 0), (AUTO_STOPPING_ROWS, 500)])
@@ -161,7 +171,8 @@ class TestWithheldRows:
         rng = np.random.RandomState(0)
         X = rng.normal(size=(n, 2)).astype(np.float32)
         settings = {"hidden_layer_sizes": (2,), "max_epochs": 2, "batch_size": 1000}
-        for network in (basic(NNClassifier, **settings), basic(NNRegressor, **settings)):
+        for make in (NNClassifier, NNRegressor):
+            network = basic(make, **settings, early_stopping="auto")
             network.fit(X, (X[:, 0] > 0).astype(int))
             assert network.n_validation_samples_ == withheld
             assert (network.validation_scores_ is None) == (withheld == 0)
@@ -171,7 +182,7 @@ class TestWithheldRows:
         weight = np.ones(len(X))
         weight[:11] = 0
         settings = {"hidden_layer_sizes": (2,), "max_epochs": 1, "batch_size": 1000}
-        assert basic(NNRegressor, **settings).fit(X, X[:, 0], weight).n_validation_samples_ == 0
+        assert basic(NNRegressor, **settings, early_stopping="auto").fit(X, X[:, 0], weight).n_validation_samples_ == 0
 
     def test_documented_number_of_rows(self):
         assert f"{AUTO_STOPPING_ROWS:,} rows" in NNClassifier.__doc__

@@ -382,9 +382,9 @@ ALL = {
     "PBLD": {"numeric_embedding": OBJECTS["PBLD"]},
     "by target": {"numeric_embedding": OBJECTS["by target"]},
     "categories": {"categorical_embedding": 3},
-    "many": {"categorical_embedding": "auto"},
+    "many": {"categorical_embedding": 8},
     "scale": {"input_scale": True},
-    "all": {"numeric_embedding": "periodic", "categorical_embedding": "auto", "input_scale": True},
+    "all": {"numeric_embedding": "periodic", "categorical_embedding": 8, "input_scale": True},
     "all, piecewise": {"numeric_embedding": "piecewise_linear", "categorical_embedding": 2, "input_scale": True},
 }
 each_way = pytest.mark.parametrize("settings", ALL.values(), ids=ALL.keys())
@@ -418,9 +418,9 @@ class TestEstimators:
         for rows in (slice(1199, None), slice(3, 4), slice(5, 38), slice(1, 1150)):
             assert_array_equal(clf.predict_proba(frame[rows]), every[rows])
 
-    def test_levels_from_which_a_category_is_embedded(self) -> None:
+    def test_every_category_is_embedded(self) -> None:
         frame, y = raw()
-        for size, expected in (("auto", [(8, 12)]), (3, [(3, 12), (3, 3)])):
+        for size, expected in ((8, [(8, 12), (8, 3)]), (3, [(3, 12), (3, 3)])):
             module = basic(NNClassifier, **STILL, categorical_embedding=size).fit(frame, y).module_
             found = [tuple(one.weight.shape) for name, one in module.embedding.named_children() if "category" in name]
             assert sorted(found) == sorted(expected)
@@ -518,7 +518,7 @@ class TestEstimators:
             ({}, {"numeric_embedding": "periodic"}, r"numeric_embedding='Periodic\(\)' \(was None\)"),
             ({"numeric_embedding": "periodic"}, {"numeric_embedding": None}, r"None \(was 'Periodic\(\)'\)"),
             ({"numeric_embedding": "periodic"}, {"numeric_embedding__n_frequencies": 3}, "n_frequencies=3"),
-            ({"categorical_embedding": 3}, {"categorical_embedding": "auto"}, r"'auto' \(was 3\)"),
+            ({"categorical_embedding": 3}, {"categorical_embedding": "auto"}, r"None \(was 3\)"),
             ({"input_scale": True}, {"input_scale": False}, r"input_scale=False \(was True\)"),
         ],
         ids=str,

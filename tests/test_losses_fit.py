@@ -53,7 +53,7 @@ def log_linear(kind: str, n: int = 1000) -> tuple[np.ndarray, np.ndarray]:
 
 
 class TestQuantiles:
-    settings: dict[str, Any] = {**QUICK, "max_epochs": 60, "dropout": 0.0}
+    settings: dict[str, Any] = {**QUICK, "max_epochs": 60, "dropout": 0.0, "weight_decay": 0.01}
 
     def regressor(self, quantile=LEVELS, **settings):
         return basic(NNRegressor, **self.settings | {"loss": Quantile(quantile=quantile), **settings})

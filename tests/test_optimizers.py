@@ -513,9 +513,9 @@ REFERENCE_CLASSES = {
 } | {ScheduleFreeAdamW: schedulefree.AdamWScheduleFree, CautiousAdamW: torch.optim.AdamW}
 
 
-def test_default_learning_rates_are_torchs_but_for_sgd():
+def test_defaults_are_torchs_but_for_sgd_and_adamw():
     parameter = torch.zeros(1, requires_grad=True)
-    for name in set(NAMES) - {"sgd", "momentum", "nesterov", "schedule_free_sgd"}:
+    for name in set(NAMES) - {"sgd", "momentum", "nesterov", "schedule_free_sgd", "adamw"}:
         optimizer = optimizers.get(name)
         kind = type(optimizer)
         reference = (REFERENCE_CLASSES.get(kind) or getattr(torch.optim, kind.__name__))([parameter])

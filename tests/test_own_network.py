@@ -78,6 +78,7 @@ class TestConvolution:
     def test_stops_early_and_restores_the_best(self):
         X, X_test, y, y_test = digits()
         settings = {"batch_size": 64, "learning_rate": 0.02, "schedule": "constant", "n_iter_no_change": 2}
+        settings["early_stopping"] = True
         clf = basic(NNClassifier, network=ConvNet, preprocessing=None, **settings, scoring="accuracy", random_state=0)
         clf.fit(X, y, X_val=X_test, y_val=y_test)
         assert clf.n_iter_ < 100

@@ -169,7 +169,8 @@ def test_a_function_is_its_object(name):
 
 
 def test_parameters_of_ones_own_object_are_swept():
-    search = GridSearchCV(basic(NNClassifier, **QUICK, optimizer=Signs()), {"optimizer__factor": [0.1, 10.0]}, cv=2)
+    grid = {"optimizer__factor": [0.1, 10.0]}
+    search = GridSearchCV(basic(NNClassifier, **QUICK, optimizer=Signs()), grid, cv=2, scoring="neg_log_loss")
     scores = search.fit(X, Y).cv_results_["mean_test_score"]
     assert scores[0] != scores[1]
 

@@ -319,7 +319,8 @@ class TestFits:
             signal = np.sin(2 * X[:, 0]) * X[:, 1] + np.abs(X[:, 2]) * X[:, 3]
             y = signal[:600] + 0.3 * rng.normal(size=600)
             settings = {"learning_rate": 0.003, "hidden_layer_sizes": (64, 64), "schedule": "cosine", "max_epochs": 40}
-            settings |= {"preprocessing": None, "n_members": 8, "n_iter_no_change": 40, "random_state": seed}
+            settings |= {"preprocessing": None, "n_members": 8, "n_iter_no_change": 40, "weight_decay": 0.01}
+            settings["random_state"] = seed
             reg = basic(NNRegressor, **OVERFITS | settings)
             estimated = train(jobs_of(reg, X[:600], y))
             new = torch.from_numpy(((signal - y.mean()) / y.std())[:, None].astype(np.float32))

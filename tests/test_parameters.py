@@ -220,7 +220,7 @@ class TestParameters:
                 assert repr(value) == before[name][1]
 
     def test_repr_shows_what_is_set(self):
-        assert repr(basic(NNClassifier, optimizer=SGD(momentum=0.9))) == "NNClassifier(optimizer=SGD(momentum=0.9))"
+        assert repr(NNClassifier(optimizer=SGD(momentum=0.9))) == "NNClassifier(optimizer=SGD(momentum=0.9))"
 
 
 class TestPickling:

@@ -448,7 +448,7 @@ class TestRefusals:
             ({"hidden_layer_sizes": (8,)}, "dense_1.weight, which this network has not"),
             ({"hidden_layer_sizes": (8, 6, 6)}, "no dense_2.weight"),
             ({"normalization": "layer"}, r"no norm_0\.weight"),
-            ({"activation": "relu"}, r"Got one with SiLU\(\) for ReLU\(\) instead"),
+            ({"activation": "silu"}, r"Got one with ReLU\(\) for SiLU\(\) instead"),
         ],
         ids=named,
     )
@@ -526,7 +526,7 @@ class TestAsAParameter:
         assert clf.get_params()["initial_weights"] is self.SOURCE
         with pytest.raises(ValueError, match="cannot be set here"):
             clf.set_params(initial_weights__dropout=0.5)
-        assert self.SOURCE.dropout == 0.2
+        assert self.SOURCE.dropout == 0.1
 
     @pytest.mark.parametrize("package", [plain, model_selection])
     def test_cross_validation_and_search_start_from_it(self, package):
@@ -626,7 +626,10 @@ class TestLayers:
                 return rows
 
         X, y = WINE
-        settings = {**QUICK, "dropout": 0.0, "optimizer": optimizer, "precision": "float64", "batch_size": 50}
+        settings = {
+            **QUICK, "activation": "silu", "dropout": 0.0, "optimizer": optimizer, "precision": "float64",
+            "batch_size": 50,
+        }  # fmt: skip
         state = basic(NNClassifier, **settings, normalization="batch").fit(X, y).module_.state_dict()
         given = {**settings, "initial_weights": state, "random_state": 3}
         ours = basic(NNClassifier, **given, normalization="batch", frozen_layers="norm_0").fit(X, y)
