@@ -10,6 +10,7 @@ from sklearn.datasets import load_diabetes, load_wine
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
+from support import basic
 
 from sknnopt import NNClassifier, NNRegressor, lockstep
 from sknnopt.optimizers import SGD, Adam
@@ -24,6 +25,7 @@ VALUES: dict[str, list[Any]] = {
     "n_heads": [2, 3],
     "activation": ["relu", "silu", "tanh", "gelu", "prelu", "geglu", "parametric_mish"],
     "normalization": [None, "batch", "layer"],
+    "numeric_embedding": [None, "auto"],
     "dropout": [0.0, 0.1, 0.5],
     "initializer": ["auto", "glorot_uniform", "orthogonal"],
     "optimizer": ["adamw", "sgd", "rmsprop", SGD(momentum=0.9), Adam(beta_2=0.9)],
@@ -34,11 +36,12 @@ VALUES: dict[str, list[Any]] = {
     "batch_size": [16, 50, "auto"],
     "max_epochs": [2, 5],
     "gradient_clipping": [None, 0.5, 1.0],
+    "weight_averaging": [None, "auto"],
     "regularization": [None, L1(1e-4), L2(1e-3), L2(1e-2)],
     "early_stopping": [False, True],
     "scoring": ["loss", "accuracy"],
     "n_iter_no_change": [1, 3],
-    "n_members": [1, 2, 4],
+    "n_members": [1, 2, 4, 8],
     "random_state": [0, 1],
 }
 CLASSIFICATION = {"label_smoothing": [0.0, 0.1, 0.2], "class_weight": [None, "balanced"]}
@@ -53,7 +56,7 @@ def draw(seed: int) -> tuple[GridSearchCV, Any, Any]:
         values = values | {"scoring": ["loss", "r2"]}
     fixed = {name: options[rng.integers(len(options))] for name, options in values.items()}
     fixed["random_state"] = int(fixed["random_state"])
-    network = (NNClassifier if classification else NNRegressor)(**fixed)
+    network = basic(NNClassifier if classification else NNRegressor, **fixed)
     names = list(rng.permutation([name for name in values if name != "random_state"]))
     prefix, estimator = "", network
     if rng.random() < 0.6:
