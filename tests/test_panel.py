@@ -370,7 +370,6 @@ class TestFits:
             basic(NNClassifier, **QUICK, scoring="accuracy"),
             basic(NNClassifier, **QUICK | {"early_stopping": False}, n_members=3),
             basic(NNClassifier, **QUICK, network=nn.LazyLinear, n_members=4),
-            basic(NNClassifier, **QUICK | {"early_stopping": "auto"}, n_members=4),
         ],
     )
     def test_others_have_none(self, network):
@@ -506,7 +505,13 @@ class TestRestarts:
             return results
 
         monkeypatch.setattr(_base, "train", spy)
-        clf = basic(NNClassifier, **OVERFITS | {"max_epochs": 8}, n_members=4, n_restarts=3, scoring=scoring).fit(*IRIS)
+        clf = basic(
+            NNClassifier,
+            **OVERFITS | {"max_epochs": 8, "learning_rate": 1e-3},
+            n_members=4,
+            n_restarts=3,
+            scoring=scoring,
+        ).fit(*IRIS)
         assert len({id(job.panel) for job in jobs}) == 3
         for r in range(3):
             assert len({id(job.panel) for job in jobs[r::3]}) == 1

@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from support import BASIC
 
 from sknnopt import NNClassifier, NNRegressor
 from sknnopt.data import TableEncoder
@@ -293,14 +294,12 @@ def test_statistics_of_a_column():
 
 
 class TestEstimators:
-    settings = {"hidden_layer_sizes": (8,), "max_epochs": 5, "random_state": 0}
+    settings = {**BASIC, "hidden_layer_sizes": (8,), "max_epochs": 5, "random_state": 0}
 
     def test_by_default_such_columns_are_encoded_by_ranks(self):
         X = tied_table()
         y = X[:, 1] > 5
-        default, robust = (
-            NNClassifier(**self.settings, **more).fit(X, y) for more in ({}, {"preprocessing": "robust"})
-        )
+        default, robust = (NNClassifier(**self.settings | more).fit(X, y) for more in ({}, {"preprocessing": "robust"}))
         same_bits(default.preprocessor_.transform(X), auto().fit_transform(X))
         same_bits(robust.preprocessor_.transform(X), TableEncoder().fit_transform(X))
         assert (default.predict_proba(X) != robust.predict_proba(X)).any()
@@ -309,7 +308,7 @@ class TestEstimators:
         X = tied_table()
         distinct = len(np.unique(X[:, 0]))
         for early_stopping in (False, True):
-            fitted = NNRegressor(**self.settings, early_stopping=early_stopping, validation_fraction=0.3).fit(
+            fitted = NNRegressor(**{**self.settings, "early_stopping": early_stopping, "validation_fraction": 0.3}).fit(
                 X, X[:, 4]
             )
             assert (len(fitted.preprocessor_.encoding.ranks[0].values) < distinct) == early_stopping
@@ -322,8 +321,10 @@ class TestEstimators:
         assert_array_equal(weighted.predict(X), removed.predict(X))
 
 
-QUICK = {"hidden_layer_sizes": (8,), "max_epochs": 20, "batch_size": 32, "learning_rate": 0.02, "random_state": 0,
-         "precision": "float64"}  # fmt: skip
+QUICK = {
+    **BASIC, "hidden_layer_sizes": (8,), "max_epochs": 20, "batch_size": 32, "learning_rate": 0.02, "random_state": 0,
+    "precision": "float64",
+}  # fmt: skip
 STILL = {**QUICK, "learning_rate": 1e-12, "max_epochs": 1, "random_state": 1}
 PAIRS = [pair for pair in product(STATISTICS, repeat=2) if "auto" in pair]
 AMOUNTS = np.where(np.random.default_rng(0).random(600) < 0.6, 4.0, np.random.default_rng(1).integers(0, 7, 600) ** 2)
@@ -342,9 +343,9 @@ class TestTransfer:
     def test_equal_ranks_change_nothing(self, settings):
         X, y = tied_table()[:, RANKED], tied_table()[:, 4]
         X[::7, 1] = np.nan
-        source = NNRegressor(**QUICK, **settings).fit(X, y)
+        source = NNRegressor(**QUICK | settings).fit(X, y)
         weight = np.where(X[:, 0] > 0, 0.5, 1.0)  # other shares of rows, the same values
-        same = NNRegressor(**STILL, **settings, initial_weights=source).fit(X, y, weight)
+        same = NNRegressor(**STILL | settings, initial_weights=source).fit(X, y, weight)
         assert_allclose(same.predict(X), source.predict(X), atol=1e-9)
 
     @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
@@ -364,15 +365,15 @@ class TestTransfer:
     def test_edges_lie_where_they_lay(self, pair):
         """Where every value is an edge, the embedding of each is what it was, whatever values are left."""
         settings = {"numeric_embedding": PiecewiseLinear(n_bins=60)}
-        source = NNRegressor(**QUICK, **settings, preprocessing=pair[0]).fit(FRAME, Y)
+        source = NNRegressor(**QUICK | settings, preprocessing=pair[0]).fit(FRAME, Y)
         for rows in (AMOUNTS >= 0, AMOUNTS > 1, AMOUNTS < 30, (AMOUNTS > 1) & (AMOUNTS != 16)):
-            same = NNRegressor(**STILL, **settings, preprocessing=pair[1], initial_weights=source)
+            same = NNRegressor(**STILL | settings, preprocessing=pair[1], initial_weights=source)
             same.fit(FRAME[rows], Y[rows])
             wanted = source.predict(FRAME[rows])
             assert wanted.std() > 0.1
             assert_allclose(same.predict(FRAME[rows]), wanted, atol=1e-6)
             if rows.all():
-                fresh = NNRegressor(**STILL, **settings, preprocessing=pair[1]).fit(FRAME, Y)
+                fresh = NNRegressor(**STILL | settings, preprocessing=pair[1]).fit(FRAME, Y)
                 assert np.abs(fresh.predict(FRAME) - wanted).max() > 0.1
 
     @pytest.mark.parametrize("pair", [("auto", "robust"), ("robust", "auto"), ("auto", "auto")], ids="-".join)
@@ -380,8 +381,8 @@ class TestTransfer:
         flat = FRAME.assign(amount=9.0)
         for first, second in ((FRAME, flat), (flat, FRAME)):
             for settings in ({}, {"numeric_embedding": PiecewiseLinear(n_bins=8)}):
-                source = NNRegressor(**QUICK, **settings, preprocessing=pair[0]).fit(first, Y)
-                same = NNRegressor(**STILL, **settings, preprocessing=pair[1], initial_weights=source).fit(second, Y)
+                source = NNRegressor(**QUICK | settings, preprocessing=pair[0]).fit(first, Y)
+                same = NNRegressor(**STILL | settings, preprocessing=pair[1], initial_weights=source).fit(second, Y)
                 assert_allclose(same.predict(second), source.predict(second), atol=1e-6)
 
     @pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -404,8 +405,8 @@ class TestTransfer:
     def test_the_ends_beyond_the_old_ranks_stay_as_they_were(self, pair):
         settings = {"numeric_embedding": PiecewiseLinear(n_bins=60)}
         some = (AMOUNTS > 0) & (AMOUNTS < 30)
-        source = NNRegressor(**QUICK, **settings, preprocessing=pair[0]).fit(FRAME[some], Y[some])
-        same = NNRegressor(**STILL, **settings, preprocessing=pair[1], initial_weights=source).fit(FRAME, Y)
+        source = NNRegressor(**QUICK | settings, preprocessing=pair[0]).fit(FRAME[some], Y[some])
+        same = NNRegressor(**STILL | settings, preprocessing=pair[1], initial_weights=source).fit(FRAME, Y)
         ends = pd.DataFrame({"amount": [0.0, 4.0, 9.0, 36.0]})
         assert_allclose(same.predict(ends), source.predict(ends), atol=1e-6)
 
@@ -414,9 +415,9 @@ class TestTransfer:
         amounts = np.repeat([*range(12), 1e9], [2000, *[30] * 12])
         y, frame = np.sin(amounts), pd.DataFrame({"a": amounts})
         settings = {"numeric_embedding": PiecewiseLinear(n_bins=12, bins="target")}
-        source = NNRegressor(**QUICK, **settings).fit(frame, y)
+        source = NNRegressor(**QUICK | settings).fit(frame, y)
         some = amounts != 11
-        same = NNRegressor(**STILL, **settings, initial_weights=source).fit(frame[some], y[some])
+        same = NNRegressor(**STILL | settings, initial_weights=source).fit(frame[some], y[some])
         few = frame[amounts < 11]
         assert source.preprocessor_.encoding.ranks[0] != same.preprocessor_.encoding.ranks[0]
         assert_allclose(same.predict(few), source.predict(few), atol=0.02)
