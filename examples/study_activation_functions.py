@@ -126,7 +126,7 @@ if len(sys.argv) > 1:
 # SwiGLU it is the other way round: 0.875 by layer, still chance by batch normalisation. And eight layers are nowhere
 # ahead of two.
 #
-# So: stay with the default or with ReLU, and spend the search on the learning rate. In a deep network without
+# So: stay with ReLU, the default, or with SiLU, and spend the search on the learning rate. In a deep network without
 # normalisation avoid sigmoid and gated units. Mish and PReLU took from a third longer than ReLU (two layers) to twice
 # as long (eight). A caveat: several chose the largest rate they were offered, so that a still larger one might suit
 # them better.

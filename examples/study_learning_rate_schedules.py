@@ -50,7 +50,7 @@ print(compare(search, X, y, inside, cv=folds, scoring="accuracy"), end="\n\n")
 # %%
 # All at the same base rate
 # -------------------------
-# From AdamW's default to a hundred times that. The tables are those of 0.001 and 0.1.
+# From 0.001 to a hundred times that. The tables are those of 0.001 and 0.1.
 
 rates = [0.001, 0.003, 0.01, 0.03, 0.1]
 at_rate = {rate: compare(network.set_params(learning_rate=rate), X, y, schedules, cv=folds) for rate in rates}
@@ -99,4 +99,4 @@ if len(sys.argv) > 1:
 #
 # So: with a schedule that decays choose the base rate on the large side: cosine has 0.985 at 0.03 and 0.977 at 0.01,
 # the constant rate 0.981 at both. Cosine, linear, and warm-up, stable, decay keep 0.972 or more over a factor of 33 in
-# the rate, and "cosine", the default, needs no parameters.
+# the rate, and "cosine" needs no parameters.

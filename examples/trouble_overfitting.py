@@ -33,8 +33,8 @@ X, target = load_diabetes(return_X_y=True)
 y = target > np.median(target)
 network = NNClassifier(
     hidden_layer_sizes=(128, 128), dropout=0.0, label_smoothing=0.0, weight_decay=0.0, schedule="constant",
-    early_stopping=False, max_epochs=60, activation="silu", numeric_embedding=None, weight_averaging=None,
-    n_members=1, learning_rate=1e-3, random_state=0,
+    early_stopping=False, validation_fraction=0.1, n_iter_no_change=10, max_epochs=60, activation="silu",
+    numeric_embedding=None, weight_averaging=None, n_members=1, learning_rate=1e-3, random_state=0,
 )  # fmt: skip
 
 folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=2, random_state=0)
