@@ -506,7 +506,13 @@ class TestRestarts:
             return results
 
         monkeypatch.setattr(_base, "train", spy)
-        clf = basic(NNClassifier, **OVERFITS | {"max_epochs": 8}, n_members=4, n_restarts=3, scoring=scoring).fit(*IRIS)
+        clf = basic(
+            NNClassifier,
+            **OVERFITS | {"max_epochs": 8, "learning_rate": 0.005},
+            n_members=4,
+            n_restarts=3,
+            scoring=scoring,
+        ).fit(*IRIS)
         assert len({id(job.panel) for job in jobs}) == 3
         for r in range(3):
             assert len({id(job.panel) for job in jobs[r::3]}) == 1
