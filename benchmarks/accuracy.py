@@ -31,9 +31,10 @@ from _ranking import report  # noqa: E402
 RESULTS = Path(__file__).resolve().parent / "results" / "accuracy.json"
 TITLE = """# Accuracy on sixteen tables
 
-Written by `python benchmarks/accuracy.py --markdown docs/accuracy.md`, whose first lines say how it was measured: at most
-5,000 training rows, two seeds, every model at its own defaults, one thread; figures are means over the seeds. One split has
-a standard error of about 0.005 in accuracy. Seconds were taken while other work ran on the same two cores: compare CPU time.
+Written by `python benchmarks/accuracy.py --markdown docs/accuracy.md`, whose first lines say how it was measured: at
+most 5,000 training rows, two seeds, every model at its own defaults, one thread; figures are means over the seeds. One
+split has a standard error of about 0.005 in accuracy. Seconds were taken while other work ran on the same two cores:
+compare CPU time.
 
 """
 MODELS_LARGE = ["sknnopt", "sklearn-mlp", "hgb"]

@@ -379,6 +379,7 @@ class TestGoingOn:
     def test_a_source_of_initial_weights(self) -> None:
         """What starts from an ensemble starts from its first kind."""
         source = NNRegressor(**QUICK, n_members=8).fit(*DIABETES)
+        source.set_params(n_members=1)  # it is as it was fitted
         still = {**QUICK, "learning_rate": 1e-12, "max_epochs": 1, "early_stopping": False}
         for n_members in (1, 4):
             start = NNRegressor(**still, n_members=n_members, initial_weights=source).fit(*DIABETES)

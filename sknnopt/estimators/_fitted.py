@@ -73,7 +73,7 @@ class FittedMixin:
         self.__dict__.pop("_net", None)
         if keep:
             self._progress = [result.progress for _, result in survivors]
-        self._fitted_shape = self._shape()
+        self._fitted_shape, self._first_kind = self._shape(), self._kinds()[0].size  # type: ignore[attr-defined]
         self._optimizer_structures = [optimizers.get(one.params["optimizer"]).structure() for one in self._kinds()]  # type: ignore[attr-defined]
         observers = [getattr(job.observer, "inner", job.observer) for job, _ in survivors]
         if len(observers) == 1 and isinstance(observers[0], SkorchObserver) and observers[0].net is not None:
@@ -248,7 +248,7 @@ def members(module: nn.Module) -> list[nn.Module]:
 def own_members(estimator: Any) -> list[nn.Module]:
     """Return the modules of a fitted estimator's members of the first kind, all if none of these is left."""
     modules = members(estimator.module_)
-    count = estimator._kinds()[0].size
+    count = estimator._first_kind
     own = [module for module, place in zip(modules, estimator._places, strict=True) if place < count]
     return own or modules
 

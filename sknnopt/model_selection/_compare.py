@@ -100,7 +100,7 @@ def compare(
     >>> found.results_["label"].tolist()
     ['sgd, 0.001', 'sgd, 0.1', 'adam, 0.001', 'adam, 0.1']
     >>> found.results_["verdict"].tolist()
-    ['reference', 'better', 'no difference', 'better']
+    ['reference', 'better', 'better', 'better']
     """
     named = read_candidates(candidates)
     check_candidates(estimator, named.members)
