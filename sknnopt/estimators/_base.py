@@ -18,7 +18,7 @@ from sknnopt.estimators._jobs import Going, JobsMixin
 from sknnopt.estimators._preparation import PRECISIONS
 from sknnopt.estimators._presets import PresetsMixin
 from sknnopt.estimators._range_test import AutoRateMixin
-from sknnopt.estimators._restarts import best_of_recipes
+from sknnopt.estimators._restarts import best_of_kinds
 from sknnopt.nn import predict_scores
 
 
@@ -94,15 +94,15 @@ class NetworkEstimator(PresetsMixin, AutoRateMixin, JobsMixin):
         places = self._places if again else range(sum(kind.size for kind in self._kinds()))
         starts = 1 if again or history is not None else self.n_restarts
         jobs = self._jobs(prepared, places, starts, Going(again, anew=history is None, keep=keep))
-        recipe_of = self._recipe_of(places)
-        jobs = self._with_learning_rate(jobs, np.repeat(recipe_of, starts), again=again)
+        kind_of = self._kind_of(places)
+        jobs = self._with_learning_rate(jobs, np.repeat(kind_of, starts), again=again)
         results = train(jobs)
         if not again:
-            kept, scores = best_of_recipes(jobs, results, starts, np.repeat(recipe_of, starts))
+            kept, scores = best_of_kinds(jobs, results, starts, np.repeat(kind_of, starts))
             jobs, results = [jobs[i] for i in kept], [results[i] for i in kept]
             self.restart_scores_ = scores[0] if len(places) == 1 else scores
         self._warn_of_divergence(results)
-        self._keep(jobs, results, recipe_of, again=again, keep=keep, history=history or [])
+        self._keep(jobs, results, kind_of, again=again, keep=keep, history=history or [])
         self._places = [place for place, result in zip(places, results, strict=True) if result.best_epoch >= 0]
 
     def _raw_scores(self, X: Any) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The temperatures that make a classifier as sure as it is right, and the weights of recipes."""
+"""The temperatures that make a classifier as sure as it is right, and the weights of kinds of members."""
 
 import math
 from collections.abc import Sequence
@@ -43,18 +43,18 @@ class Settings(NamedTuple):
     average: float
 
     @classmethod
-    def plain(cls, recipes: int) -> "Settings":
+    def plain(cls, kinds: int) -> "Settings":
         """Return those that divide nothing and weigh all alike."""
-        return cls((1.0,) * recipes, (1 / recipes,) * recipes, 1.0)
+        return cls((1.0,) * kinds, (1 / kinds,) * kinds, 1.0)
 
-    def of_members(self, recipe_of: Sequence[int]) -> list[float]:
-        """Return what members of these recipes count, of sum 1; others have been lost."""
-        there = sum(self.weights[r] for r in set(recipe_of))
-        return [self.weights[r] / there / recipe_of.count(r) for r in recipe_of]
+    def of_members(self, kind_of: Sequence[int]) -> list[float]:
+        """Return what members of these kinds count, of sum 1; others have been lost."""
+        there = sum(self.weights[r] for r in set(kind_of))
+        return [self.weights[r] / there / kind_of.count(r) for r in kind_of]
 
 
 def settle(
-    jobs: Sequence[Job], modules: Sequence[nn.Module], recipe_of: Sequence[int], *, recipes: int, calibrates: bool
+    jobs: Sequence[Job], modules: Sequence[nn.Module], kind_of: Sequence[int], *, kinds: int, calibrates: bool
 ) -> Settings | None:
     """Return the temperatures and weights that suit withheld rows; None if no row was withheld to stop any member.
 
@@ -70,29 +70,29 @@ def settle(
     jobs : sequence of Job
     modules : sequence of nn.Module
         Of the same members, fitted, without temperatures.
-    recipe_of : sequence of int
+    kind_of : sequence of int
         The recipe of each.
-    recipes : int
+    kinds : int
         How many there are.
     calibrates : bool
         Whether there are to be temperatures other than 1.
     """
     judged = all(job.validation is not None and job.validation.stop for job in jobs)
-    if not judged or not (calibrates or recipes > 1):
+    if not judged or not (calibrates or kinds > 1):
         return None
     parts = [_judged(*pair) for pair in zip(jobs, modules, strict=True)]
-    link, found = jobs[0].techniques.loss.link, Settings.plain(recipes)
+    link, found = jobs[0].techniques.loss.link, Settings.plain(kinds)
     if calibrates:
-        found = found._replace(temperatures=_temperatures(parts, recipe_of, recipes))
+        found = found._replace(temperatures=_temperatures(parts, kind_of, kinds))
     scores = [
         torch.from_numpy(part.scores).double() / found.temperatures[r]
-        for part, r in zip(parts, recipe_of, strict=True)
+        for part, r in zip(parts, kind_of, strict=True)
     ]  # fmt: skip
     folds = _Folds(jobs, parts, scores, link)
-    if recipes > 1:
-        found = found._replace(weights=_weights(folds, jobs, recipe_of, recipes))
+    if kinds > 1:
+        found = found._replace(weights=_weights(folds, jobs, kind_of, kinds))
     if calibrates and len(jobs) > 1:
-        found = found._replace(average=_of_average(folds, found.of_members(recipe_of)))
+        found = found._replace(average=_of_average(folds, found.of_members(kind_of)))
     return found
 
 
@@ -117,9 +117,9 @@ class _Folds:
         return out
 
 
-def _temperatures(parts: Sequence[Judged], recipe_of: Sequence[int], recipes: int) -> tuple[float, ...]:
-    own: list[list[Judged]] = [[] for _ in range(recipes)]
-    for part, r in zip(parts, recipe_of, strict=True):
+def _temperatures(parts: Sequence[Judged], kind_of: Sequence[int], kinds: int) -> tuple[float, ...]:
+    own: list[list[Judged]] = [[] for _ in range(kinds)]
+    for part, r in zip(parts, kind_of, strict=True):
         own[r].append(part)
     return tuple(fit_temperature(*_joined(group)) if group else 1.0 for group in own)
 
@@ -128,13 +128,13 @@ def _joined(parts: Sequence[Judged]) -> Judged:
     return Judged(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _weights(folds: _Folds, jobs: Sequence[Job], recipe_of: Sequence[int], recipes: int) -> tuple[float, ...]:
-    """Return the weights of recipes, 0 for those of which no member is left, from folds that all others withhold."""
-    left = sorted(set(recipe_of))
+def _weights(folds: _Folds, jobs: Sequence[Job], kind_of: Sequence[int], kinds: int) -> tuple[float, ...]:
+    """Return the weights of kinds, 0 for those of which no member is left, from folds that all others withhold."""
+    left = sorted(set(kind_of))
     scores: list[Floats] = []
     parts = []
     for fold in folds.members:
-        groups = [[k for k in fold if recipe_of[k] == r] for r in left]
+        groups = [[k for k in fold if kind_of[k] == r] for r in left]
         if all(groups):
             scores.append(np.stack([folds.together(group) for group in groups]))
             parts.append(folds.parts[fold[0]])
@@ -142,7 +142,7 @@ def _weights(folds: _Folds, jobs: Sequence[Job], recipe_of: Sequence[int], recip
     if parts:
         _, target, weight = _joined(parts)
         found = fit_weights(np.concatenate(scores, axis=1), target, jobs[0].techniques.loss, weight)
-    return tuple(float(found[left.index(r)]) if r in left else 0.0 for r in range(recipes))
+    return tuple(float(found[left.index(r)]) if r in left else 0.0 for r in range(kinds))
 
 
 def _of_average(folds: _Folds, weights: Sequence[float]) -> float:

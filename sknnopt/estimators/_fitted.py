@@ -51,15 +51,15 @@ class FittedMixin:
         )
 
     def _keep(
-        self, jobs: Sequence[Job], results: Sequence[Result], recipe_of: Sequence[int], *, again: bool, keep: bool,
+        self, jobs: Sequence[Job], results: Sequence[Result], kind_of: Sequence[int], *, again: bool, keep: bool,
         history: list[Any],
     ) -> None:  # fmt: skip
         """Set the fitted attributes."""
         kept = [k for k, result in enumerate(results) if result.best_epoch >= 0]
         survivors = [(jobs[k], results[k]) for k in kept]
         modules = [fitted_module(job, result).eval() for job, result in survivors]
-        recipes = [recipe_of[k] for k in kept]
-        self._settle([job for job, _ in survivors], modules, recipes, again=again, going_on=bool(history))
+        kinds = [kind_of[k] for k in kept]
+        self._settle([job for job, _ in survivors], modules, kinds, again=again, going_on=bool(history))
         self.history_ = history + _mean_history([result.history for _, result in survivors])
         self.n_iter_ = len(self.history_)
         best = [len(history) + result.best_epoch for _, result in survivors]
@@ -81,23 +81,23 @@ class FittedMixin:
             self._net.module = self._net.module_ = self.module_
 
     def _settle(
-        self, jobs: Sequence[Job], modules: Sequence[nn.Module], recipe_of: Sequence[int], *, again: bool,
+        self, jobs: Sequence[Job], modules: Sequence[nn.Module], kind_of: Sequence[int], *, again: bool,
         going_on: bool,
     ) -> None:  # fmt: skip
-        """Set ``module_``, as sure and its recipes weighed as the withheld rows say; without such as it was."""
+        """Set ``module_``, as sure, and its kinds weighed, as the withheld rows say; without such as it was."""
         calibrates, count = self._calibrates(), len(self._kinds())  # type: ignore[attr-defined]
-        found = settle(jobs, modules, recipe_of, recipes=count, calibrates=calibrates)
+        found = settle(jobs, modules, kind_of, kinds=count, calibrates=calibrates)
         if found is None:
             found = Settings.plain(count)
             if again:
                 found = found._replace(weights=self._settings.weights)
             if again and going_on and calibrates:
                 found = self._settings
-        for module, r in zip(modules, recipe_of, strict=True):
+        for module, r in zip(modules, kind_of, strict=True):
             set_temperature(module, found.temperatures[r])
         whole = modules[0]
         if len(modules) > 1:
-            whole = MemberAverage(modules, self.loss_.link, found.of_members(recipe_of))
+            whole = MemberAverage(modules, self.loss_.link, found.of_members(kind_of))
             whole.temperature = found.average
         self.module_ = whole.eval()
         self._settings, self.recipe_weights_ = found, np.array(found.weights)
@@ -171,10 +171,10 @@ class FittedMixin:
             )
 
     def _continuation(
-        self, networks: Sequence[Network], places: Sequence[int], recipe: int, optimizer: optimizers.Optimizer,
+        self, networks: Sequence[Network], places: Sequence[int], kind: int, optimizer: optimizers.Optimizer,
         dtype: torch.dtype, *, anew: bool,
     ) -> list[Progress]:  # fmt: skip
-        """Return where the members of a recipe stand, `places` among all members.
+        """Return where the members of a kind stand, `places` among all members.
 
         Schedules begin again if `anew`, another optimizer in any case.
         """
@@ -186,7 +186,7 @@ class FittedMixin:
             kept = [progress[k] for k in places]
         if anew:
             kept = [dataclasses.replace(progress, epochs=0) for progress in kept]
-        if optimizer.structure() != self._optimizer_structures[recipe]:
+        if optimizer.structure() != self._optimizer_structures[kind]:
             kept = [
                 dataclasses.replace(progress, state=_without_optimizer(progress.state), steps=0) for progress in kept
             ]

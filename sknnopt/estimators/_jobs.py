@@ -1,4 +1,4 @@
-"""What an estimator gives the engine: a job for each start of each member of each recipe."""
+"""What an estimator gives the engine: a job for each start of each member of each kind."""
 
 import copy
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Seat(NamedTuple):
     member : int
         Among those that are trained.
     place : int
-        Of the member among those of its recipe.
+        Of the member among those of its kind.
     """
 
     member: int
@@ -60,7 +60,7 @@ class JobsMixin(FittedMixin, PreparingEstimator):
     scoring: Any
     verbose: int
 
-    def _recipe_of(self, places: Sequence[int]) -> list[int]:
+    def _kind_of(self, places: Sequence[int]) -> list[int]:
         """Return the kinds of members by their places in the ensemble."""
         ends = np.cumsum([kind.size for kind in self._kinds()])
         return np.searchsorted(ends, np.array(places), side="right").tolist()
@@ -68,14 +68,14 @@ class JobsMixin(FittedMixin, PreparingEstimator):
     def _jobs(self, prepared: Prepared, places: Sequence[int], starts: int, going: Going) -> list[Job]:
         """Return what the engine is to train: the members of these places in the ensemble, each from so many starts."""
         own = np.random.SeedSequence(self._seed).spawn(len(places))
-        seeds, recipe_of = restart_seeds(self._seed, own, starts), self._recipe_of(places)
+        seeds, kind_of = restart_seeds(self._seed, own, starts), self._kind_of(places)
         jobs: list[Job] = []
         first = 0
         for r, kind in enumerate(self._kinds()):
             seats = [
                 Seat(k, place - first, start, seed, prepared.of(place - first))
                 for k, place in enumerate(places)
-                if recipe_of[k] == r
+                if kind_of[k] == r
                 for start, seed in enumerate(seeds[k])
             ]
             first += kind.size

@@ -14,12 +14,10 @@ MEMBERS_OF_A_KIND = 4
 MOST_COLUMNS = 256
 """Columns up to which ``numeric_embedding="auto"`` embeds numbers."""
 
+STEEP, SMOOTH, STEEPEST = (Periodic(frequency_scale=scale) for scale in ((0.03, 1.2), 0.1, (0.2, 2.0)))
+
 AUTO_CLASSIFIER: Mixture = {
-    "numeric_embedding": (
-        Periodic(frequency_scale=(0.03, 1.2)),
-        Periodic(frequency_scale=0.1),
-        Periodic(frequency_scale=0.1),
-    ),
+    "numeric_embedding": (STEEP, SMOOTH, SMOOTH),
     "categorical_embedding": (None, 2, None),
     "dropout": (0.2, 0.3, 0.1),
     "label_smoothing": (0.05, 0.1, 0.0),
@@ -27,11 +25,7 @@ AUTO_CLASSIFIER: Mixture = {
 """What "auto" is for a classifier: of the first kind of members, of the second and of the third."""
 
 AUTO_REGRESSOR: Mixture = {
-    "numeric_embedding": (
-        Periodic(frequency_scale=(0.03, 1.2)),
-        PiecewiseLinear(),
-        Periodic(frequency_scale=(0.2, 2.0)),
-    ),
+    "numeric_embedding": (STEEP, PiecewiseLinear(), STEEPEST),
     "categorical_embedding": (None, None, None),
 }
 """What "auto" is for a regressor."""

@@ -16,7 +16,7 @@ from sknnopt._compat import HasMethods, Interval, InvalidParameterError, StrOpti
 from sknnopt.data.encoding import STATISTICS
 from sknnopt.engine import Techniques
 from sknnopt.estimators._batch_size import auto_batch_size
-from sknnopt.estimators._kinds import AUTO_REGRESSOR
+from sknnopt.estimators._kinds import STEEP
 from sknnopt.estimators._layer_choice import resolve_layer_rates
 from sknnopt.estimators._scoring import as_scorer
 from sknnopt.nn import (
@@ -102,7 +102,7 @@ def resolve_embedding(value: Any) -> embeddings.NumericEmbedding | None:
     if value is None:
         return None
     registry: dict[str, Callable[[], embeddings.NumericEmbedding]] = {**embeddings.REGISTRY}
-    registry["auto"] = lambda: clone(AUTO_REGRESSOR["numeric_embedding"][0])
+    registry["auto"] = lambda: clone(STEEP)
     return resolve(value, registry, parameter="numeric_embedding", base=embeddings.NumericEmbedding)
 
 
@@ -287,14 +287,14 @@ def resolve_techniques(params: Mapping[str, Any], loss: losses.Loss, network: Ne
 
 def _average(value: Any, optimizer: optimizers.Optimizer) -> averaging.Averaging | None:
     """Return the average of weights; "auto" is "ema", and none where the optimizer averages itself."""
-    if value == "auto":
-        return None if optimizer.averages else averaging.EMA()
-    if value is not None and optimizer.averages:
+    if not optimizer.averages:
+        return resolve_averaging(value)
+    if value not in (None, "auto"):
         raise InvalidParameterError(
             f"The 'weight_averaging' parameter must be None with optimizer={optimizer!r}, which averages weights "
             f"itself. Got {value!r} instead."
         )
-    return resolve_averaging(value)
+    return None
 
 
 def resolve_smoothing(value: float, loss: losses.Loss) -> float:

@@ -186,7 +186,7 @@ def _as_good(losses: NDArray[np.float64], best: NDArray[np.float64], weight: NDA
 
 
 class Rate(NamedTuple):
-    """The base learning rate of a recipe, and what the user may read of its range test."""
+    """The base learning rate of a kind of members, and what the user may read of its range test."""
 
     value: float
     test: dict[str, Any] | None
@@ -203,35 +203,35 @@ class AutoRateMixin:
     _rates: list[Rate]
     _optimizer_structures: list[tuple[Any, ...]]
 
-    def _with_learning_rate(self, jobs: list[Job], recipe_of: NDArray[np.intp], *, again: bool) -> list[Job]:
+    def _with_learning_rate(self, jobs: list[Job], kind_of: NDArray[np.intp], *, again: bool) -> list[Job]:
         """Return the jobs with their learning rate, and set what the user may read of it.
 
-        All of a recipe have the first one's; where training goes on it is the one chosen at first, unless the optimizer
+        All of a kind have the first one's; where training goes on it is the one chosen at first, unless the optimizer
         is another.
         """
         rates = []
-        for r, kind in enumerate(self._kinds()):  # type: ignore[attr-defined]
-            own = np.flatnonzero(recipe_of == r)
+        for r, one in enumerate(self._kinds()):  # type: ignore[attr-defined]
+            own = np.flatnonzero(kind_of == r)
             first = jobs[own[0]] if len(own) else None
-            rates.append(self._rate(r, kind.params["learning_rate"], first, self._rates[r] if again else None))
+            rates.append(self._rate(r, one.params["learning_rate"], first, self._rates[r] if again else None))
         self._rates = rates
         several = len(rates) > 1 and (bool(self.recipes) or any(rate.test is not None for rate in rates))
         self.learning_rate_ = np.array([rate.value for rate in rates]) if several else rates[0].value
         self.learning_rate_test_ = [rate.test for rate in rates] if several else rates[0].test
         return [
             replace(job, techniques=replace(job.techniques, learning_rate=rates[r].value))
-            for job, r in zip(jobs, recipe_of, strict=True)
+            for job, r in zip(jobs, kind_of, strict=True)
         ]
 
-    def _rate(self, recipe: int, wanted: Any, first: Job | None, before: Rate | None) -> Rate:
-        """Return the rate of a recipe, whose first member is to be trained; None if none is left."""
+    def _rate(self, kind: int, wanted: Any, first: Job | None, before: Rate | None) -> Rate:
+        """Return the rate of a kind, whose first member is to be trained; None if none is left."""
         if first is None:
             assert before is not None
             return before
         techniques = first.techniques
         if wanted != "auto":
             return Rate(techniques.learning_rate, None)
-        same = before is not None and techniques.optimizer.structure() == self._optimizer_structures[recipe]
+        same = before is not None and techniques.optimizer.structure() == self._optimizer_structures[kind]
         if before is not None and before.test is not None and same:
             return before
         test = range_test(first, self._seed)

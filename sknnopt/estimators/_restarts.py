@@ -58,24 +58,24 @@ def best_restarts(results: Sequence[Result], n: int, *, crews: bool = False) -> 
     return [k * n + int(r) for k, r in enumerate(best)], scores
 
 
-def best_of_recipes(
-    jobs: Sequence[Job], results: Sequence[Result], n: int, recipe_of: NDArray[np.intp]
+def best_of_kinds(
+    jobs: Sequence[Job], results: Sequence[Result], n: int, kind_of: NDArray[np.intp]
 ) -> tuple[list[int], NDArray[np.float64]]:
-    """Return what `best_restarts` does, each recipe by itself.
+    """Return what `best_restarts` does, each kind of members by itself.
 
     Parameters
     ----------
     jobs, results : sequence
-        Those of a recipe lie next to each other, and in these those of a member.
+        Those of a kind lie next to each other, and in these those of a member.
     n : int
         Restarts of a member.
-    recipe_of : ndarray of int
-        The recipe of each.
+    kind_of : ndarray of int
+        The kind of each.
     """
     kept: list[int] = []
     scores = []
-    for recipe in np.unique(recipe_of):
-        own = np.flatnonzero(recipe_of == recipe)
+    for kind in np.unique(kind_of):
+        own = np.flatnonzero(kind_of == kind)
         crews = jobs[own[0]].crew is not None
         best, found = best_restarts([results[int(k)] for k in own], n, crews=crews)
         kept += [int(own[k]) for k in best]

@@ -237,10 +237,10 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
         return factors if weight is None else factors * weight
 
     def _settle(
-        self, jobs: Sequence[Job], modules: Sequence[nn.Module], recipe_of: Sequence[int], *, again: bool,
+        self, jobs: Sequence[Job], modules: Sequence[nn.Module], kind_of: Sequence[int], *, again: bool,
         going_on: bool,
     ) -> None:  # fmt: skip
-        super()._settle(jobs, modules, recipe_of, again=again, going_on=going_on)
+        super()._settle(jobs, modules, kind_of, again=again, going_on=going_on)
         found = self._settings.temperatures
         self.temperature_ = np.array(found) if len(found) > 1 else found[0]
 
