@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 from support import basic
 
 from sknnopt import NNClassifier, NNRegressor
-from sknnopt.estimators._data import AUTO_STOPPING_ROWS
+from sknnopt.estimators._data import AUTO_STOPPING_ROWS, SHARED_STOPPING_ROWS
 from sknnopt.nn import predict_scores
 
 CANCER = load_breast_cancer(return_X_y=True)
@@ -166,13 +166,21 @@ class TestStopping:
 
 
 class TestWithheldRows:
-    @pytest.mark.parametrize(("n", "withheld"), [(AUTO_STOPPING_ROWS - 1, 0), (AUTO_STOPPING_ROWS, 500)])
-    def test_auto(self, n, withheld):
+    @pytest.mark.parametrize(
+        ("n_members", "n", "withheld"),
+        [
+            (1, AUTO_STOPPING_ROWS - 1, 0),
+            (1, AUTO_STOPPING_ROWS, 500),
+            (2, SHARED_STOPPING_ROWS - 1, 0),
+            (2, SHARED_STOPPING_ROWS, 5),
+        ],
+    )
+    def test_auto(self, n_members, n, withheld):
         rng = np.random.RandomState(0)
         X = rng.normal(size=(n, 2)).astype(np.float32)
         settings = {"hidden_layer_sizes": (2,), "max_epochs": 2, "batch_size": 1000}
         for make in (NNClassifier, NNRegressor):
-            network = basic(make, **settings, early_stopping="auto")
+            network = basic(make, **settings, early_stopping="auto", n_members=n_members)
             network.fit(X, (X[:, 0] > 0).astype(int))
             assert network.n_validation_samples_ == withheld
             assert (network.validation_scores_ is None) == (withheld == 0)
@@ -185,7 +193,8 @@ class TestWithheldRows:
         assert basic(NNRegressor, **settings, early_stopping="auto").fit(X, X[:, 0], weight).n_validation_samples_ == 0
 
     def test_documented_number_of_rows(self):
-        assert f"{AUTO_STOPPING_ROWS:,} rows" in NNClassifier.__doc__
+        text = " ".join(NNClassifier.__doc__.split())
+        assert f"from {AUTO_STOPPING_ROWS:,} rows on, with several members from {SHARED_STOPPING_ROWS}," in text
 
     @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
     def test_fraction(self, fraction):
