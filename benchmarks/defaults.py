@@ -140,23 +140,25 @@ def with_default(records: Sequence[Record]) -> list[Record]:
 
 def change(record: Cells, name: str, *, larger: bool) -> tuple[str, str]:
     """Mean change by a variation, and on how many of the tables that differ the defaults are better."""
-    shared = [table for table in TABLES if (table, name) in record and (table, DEFAULT) in record]
+    shared = [table for table in TABLES if (table, name) in record]
     differences = np.array([record[table, name] - record[table, DEFAULT] for table in shared])
     differs = differences[differences != 0]
     better = int(((differs < 0) == larger).sum())
     return (f"{differences.mean():+.4f}", f"{better} of {len(differs)}") if len(differs) else ("same", "")
 
 
+def complete(cells: Cells) -> list[str]:
+    """The defaults and the variations that were run on every table."""
+    return [name for name in (DEFAULT, *VARIATIONS) if all((table, name) in cells for table in TABLES)]
+
+
 def comparison(records: Sequence[Record]) -> str:
     score, loss, cpu = (means(records, value) for value in ("score", "log_loss", "fit_cpu"))
     rows = []
-    for name in (DEFAULT, *VARIATIONS):
-        present = [table for table in TABLES if (table, name) in score]
-        if not present:
-            continue
-        ranks = np.mean([rank(score, name, table, larger=True) for table in present])
-        lost = np.mean([rank(loss, name, table, larger=False) for table in present if (table, name) in loss])
-        cost = sum(cpu[table, name] for table in present) / sum(cpu[table, DEFAULT] for table in present)
+    for name in complete(score):
+        ranks = np.mean([rank(score, name, table, larger=True) for table in TABLES])
+        lost = np.mean([rank(loss, name, table, larger=False) for table in TABLES if (table, name) in loss])
+        cost = sum(cpu[table, name] for table in TABLES) / sum(cpu[table, DEFAULT] for table in TABLES)
         rows.append([name, *change(score, name, larger=True), *change(loss, name, larger=False)])
         rows[-1] += [f"{ranks:.2f}", f"{lost:.2f}", f"{cost:.2f}"]
     header = ["in place of the defaults", "score", "defaults better", "log loss", "defaults better"]
@@ -166,7 +168,7 @@ def comparison(records: Sequence[Record]) -> str:
 def nested(records: Sequence[Record]) -> str:
     """What is chosen on some tables, by mean rank in score and then log loss, and the ranks it has on the others."""
     score, loss = means(records, "score"), means(records, "log_loss")
-    names = [name for name in (DEFAULT, *VARIATIONS) if all((table, name) in score for table in TABLES)]
+    names = complete(score)
 
     def ranks(name: str, tables: Sequence[str]) -> tuple[float, float]:
         by_loss = [rank(loss, name, table, larger=False) for table in tables if (table, name) in loss]
