@@ -373,8 +373,11 @@ class TestGoingOn:
 
     def test_other_kinds_are_refused(self) -> None:
         clf = NNClassifier(**QUICK, n_members=8).fit(*IRIS)
-        with pytest.raises(ValueError, match="cannot go on with"):
+        with pytest.raises(ValueError, match="cannot go on with numeric_embedding=None"):
             clf.set_params(numeric_embedding=None).partial_fit(*IRIS)
+        reg = NNRegressor(**{**QUICK, "n_members": 8}).fit(*DIABETES)
+        with pytest.raises(ValueError, match=r"members of another number of kinds, 1 \(was 2\)"):
+            reg.set_params(numeric_embedding=AUTO_REGRESSOR["numeric_embedding"][0]).partial_fit(*DIABETES)
 
     def test_a_source_of_initial_weights(self) -> None:
         """What starts from an ensemble starts from its first kind."""

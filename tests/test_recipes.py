@@ -315,9 +315,10 @@ class TestGoingOn:
     )
     def test_other_recipes_are_refused(self, changed):
         reg = basic(NNRegressor, **QUICK, recipes=RECIPES).fit(*DIABETES)
-        with pytest.raises(ValueError, match="cannot go on with recipes="):
+        message = "cannot go on with (recipes=|members of another number of kinds)"
+        with pytest.raises(ValueError, match=message):
             reg.set_params(recipes=changed).partial_fit(*DIABETES)
-        with pytest.raises(ValueError, match="cannot go on with recipes="):
+        with pytest.raises(ValueError, match=message):
             basic(NNRegressor, **QUICK).fit(*DIABETES).set_params(recipes=RECIPES).partial_fit(*DIABETES)
 
     def test_another_optimizer_begins_anew(self):

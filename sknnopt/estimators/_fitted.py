@@ -157,12 +157,16 @@ class FittedMixin:
             With the parameters that have changed.
         """
         now, before = self._shape(), self._fitted_shape
-        names = [*before, *(["recipes"] if "recipes" in now and "recipes" not in before else [])]
         changed = [
-            f"{name}={now.get(name)!r} (was {before.get(name)!r})"
-            for name in names
-            if now.get(name) != before.get(name)
+            f"{name}={now[name]!r} (was {before[name]!r})"
+            for name in before
+            if name in now and now[name] != before[name] and name != "recipes"
         ]
+        kinds, were = (len(shape.get("recipes", ())) + 1 for shape in (now, before))
+        if kinds != were:
+            changed.append(f'members of another number of kinds, {kinds} (was {were}), by recipes or by what is "auto"')
+        elif kinds > 1 and now["recipes"] != before["recipes"]:
+            changed.append(f"recipes={now['recipes']!r} (was {before['recipes']!r})")
         if _asks_of_network(loss) != _asks_of_network(self.loss_):
             changed.append(f"loss={loss!r} (was {self.loss_!r})")
         if changed:
