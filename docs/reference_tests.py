@@ -135,9 +135,15 @@ OTHERS: dict[str, tuple[str, str, list[Any], str]] = {
         "test_engine.py::test_early_stopping_restores_the_best_epoch",
     ),
     "calibration": (
-        "Scores are divided by a temperature under which withheld rows are as probable as can be.",
-        'Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017',
-        [None, "temperature"],
+        (
+            "A classifier's scores are divided by a temperature under which withheld rows are as probable as can be; a "
+            "regressor's quantiles are moved until each has its share of withheld rows below it."
+        ),
+        (
+            'Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017; '
+            'Romano, Patterson and Candès, "Conformalized quantile regression", 2019'
+        ),
+        [None, "temperature", "conformal"],
         "test_calibration.py::test_the_temperature_of_over_confident_scores_is_found",
     ),
     "n_members": (

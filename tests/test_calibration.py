@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from support import basic
 from torch import nn
 
-from sknnopt import NNClassifier, NNRegressor, lockstep
+from sknnopt import NNClassifier, lockstep
 from sknnopt.engine import fit_temperature
 from sknnopt.engine import temperature as temperature_module
 from sknnopt.engine.temperature import PRIOR
@@ -369,7 +369,6 @@ def test_scores_that_are_no_logarithms_have_none():
     assert basic(NNClassifier, **QUICK, loss=Plain()).fit(*CANCER).temperature_ == 1
     for name in ("hinge", "focal"):
         assert basic(NNClassifier, **QUICK, loss=name).fit(*CANCER).temperature_ != 1
-    assert "calibration" not in basic(NNRegressor).get_params()
 
 
 @pytest.mark.parametrize("settings", [{}, {"n_members": 3}, {"loss": "hinge"}, {"label_smoothing": 0.3}])

@@ -94,6 +94,9 @@ MISTYPED = {
     "device": ("cdua", "cuda"),
     "precision": ("flaot32", "float32"),
 }
+MISTYPED_OF_NUMBERS = {
+    "loss": ("hubber", "huber"), "scoring": ("R2", "r2"), "calibration": ("conform", "conformal"),
+}  # fmt: skip
 TAKES_NO_NAME = {
     "hidden_layer_sizes", "n_heads", "dropout", "weight_decay", "warmup", "max_epochs",
     "gradient_clipping", "validation_fraction", "n_iter_no_change", "tol", "n_members", "n_restarts", "random_state",
@@ -145,7 +148,7 @@ class TestParameters:
             pytest.skip("for the classifier alone")
         wrong, right = MISTYPED[name]
         if make is NNRegressor:
-            wrong, right = {"loss": ("hubber", "huber"), "scoring": ("R2", "r2")}.get(name, (wrong, right))
+            wrong, right = MISTYPED_OF_NUMBERS.get(name, (wrong, right))
         with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter") as caught:
             basic(make, **{**QUICK, name: wrong}).fit(*data(make))
         assert str(caught.value).endswith(f"Did you mean {right!r}?")

@@ -294,6 +294,14 @@ def tol(fit: Fit) -> None:
 
 
 def calibration(fit: Fit) -> None:
+    if isinstance(fit(), NNRegressor):
+        settings = {"early_stopping": True, "loss": Quantile(quantile=[0.1, 0.5, 0.9])}
+        plain, calibrated = (fit(**settings, calibration=value) for value in (None, "conformal"))
+        assert_array_equal(plain.quantile_factors_, [[1.0, 1.0, 1.0]])
+        assert calibrated.quantile_shift_ != 0
+        expected = plain.predict(X) + calibrated.quantile_shift_
+        assert_allclose(calibrated.predict(X), expected, rtol=1e-5)
+        return
     plain, calibrated = (fit(early_stopping=True, calibration=value) for value in (None, "temperature"))
     assert plain.temperature_ == 1 != calibrated.temperature_ == fit(early_stopping=True).temperature_
     scores = plain.decision_function(X)

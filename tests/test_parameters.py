@@ -77,7 +77,7 @@ GRIDS = {
     "validation_fraction": [0.1, 0.3],
     "n_iter_no_change": [1, 5],
     "tol": [0.0, 0.1],
-    "calibration": ["temperature", None],
+    "calibration": [None],
     "n_members": [1, 2],
     "recipes": [None, [{"optimizer": "sgd", "optimizer__momentum": 0.5}]],
     "n_restarts": [1, 2],
@@ -91,6 +91,12 @@ GRIDS = {
     "callbacks": [None, [PrintLog(sink=print)]],
     "verbose": [0, 1],
 }
+OWN = {
+    (NNRegressor, "loss"): [Huber(), SquaredError()],
+    (NNClassifier, "calibration"): ["temperature"],
+    (NNRegressor, "calibration"): ["conformal"],
+}
+"""What one of the two takes and the other does not."""
 
 
 def parameters(make):
@@ -102,7 +108,7 @@ class TestSearch:
     def test_every_parameter_is_swept(self, make, name):
         X, y = IRIS
         assert name in GRIDS, f"there is no grid over {name!r}: write one"
-        grid = [*GRIDS[name], Huber(), SquaredError()] if (make, name) == (NNRegressor, "loss") else GRIDS[name]
+        grid = [*GRIDS[name], *OWN.get((make, name), [])]
         search = GridSearchCV(basic(make, **QUICK), {name: grid}, cv=2, error_score="raise").fit(X, y)
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
         assert len(search.cv_results_["params"]) == len(grid)

@@ -1,4 +1,4 @@
-"""The temperatures that make a classifier as sure as it is right, and the weights of kinds of members."""
+"""What makes predictions as sure as they are right, and the weights of kinds of members."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sknnopt.engine import Job, fit_temperature
+from sknnopt.estimators._conformal import Conformal, fit_conformal
 from sknnopt.estimators._weighting import Floats, fit_weights
+from sknnopt.losses import Loss, Quantile
 from sknnopt.nn import Link, average, predict_scores
 
 FARTHEST = 2.0
@@ -36,11 +38,14 @@ class Settings(NamedTuple):
         What each recipe counts in the average, of sum 1; its members share it equally.
     average : float
         What the scores of the average are divided by.
+    quantiles : Conformal or None
+        What becomes of predicted quantiles.
     """
 
     temperatures: tuple[float, ...]
     weights: tuple[float, ...]
     average: float
+    quantiles: Conformal | None = None
 
     @classmethod
     def plain(cls, kinds: int) -> "Settings":
@@ -54,9 +59,10 @@ class Settings(NamedTuple):
 
 
 def settle(
-    jobs: Sequence[Job], modules: Sequence[nn.Module], kind_of: Sequence[int], *, kinds: int, calibrates: bool
-) -> Settings | None:
-    """Return the temperatures and weights that suit withheld rows; None if no row was withheld to stop any member.
+    jobs: Sequence[Job], modules: Sequence[nn.Module], kind_of: Sequence[int], *, kinds: int, calibrates: bool,
+    conforms: bool = False,
+) -> Settings | None:  # fmt: skip
+    """Return the temperatures, weights and widths that suit withheld rows; None if none were withheld to stop members.
 
     The members of a recipe have one temperature, fitted to the rows that each has withheld. The weights are fitted to
     what each recipe predicts of a fold, by the average of its members that withhold it. An average of calibrated
@@ -76,9 +82,11 @@ def settle(
         How many there are.
     calibrates : bool
         Whether there are to be temperatures other than 1.
+    conforms : bool
+        Whether predicted quantiles are to be corrected, by what the averages of members predict of a fold.
     """
     judged = all(job.validation is not None and job.validation.stop for job in jobs)
-    if not judged or not (calibrates or kinds > 1):
+    if not judged or not (calibrates or conforms or kinds > 1):
         return None
     parts = [_judged(*pair) for pair in zip(jobs, modules, strict=True)]
     link, found = jobs[0].techniques.loss.link, Settings.plain(kinds)
@@ -93,6 +101,8 @@ def settle(
         found = found._replace(weights=_weights(folds, jobs, kind_of, kinds))
     if calibrates and len(jobs) > 1:
         found = found._replace(average=_of_average(folds, found.of_members(kind_of)))
+    if conforms:
+        found = found._replace(quantiles=_conformal(folds, found.of_members(kind_of), jobs[0].techniques.loss))
     return found
 
 
@@ -158,6 +168,20 @@ def _of_average(folds: _Folds, weights: Sequence[float]) -> float:
     ]
     power = (1 - 1 / _worth(weights)) / (1 - 1 / size)
     return float(fit_temperature(*_joined(shared)) ** min(power, FARTHEST))
+
+
+def _conformal(folds: _Folds, weights: Sequence[float], loss: Loss) -> Conformal:
+    """Return the widths that suit folds as predicted by the average of the members that withhold them."""
+    assert isinstance(loss, Quantile)
+    own = [[weights[k] for k in fold] for fold in folds.members]
+    parts = [
+        folds.parts[fold[0]]._replace(scores=folds.together(fold, given))
+        for fold, given in zip(folds.members, own, strict=True)
+        if sum(given)
+    ]
+    scores, target, weight = _joined(parts)
+    quantiles = loss.quantiles(torch.from_numpy(scores.T).unsqueeze(0))[0].permute(2, 0, 1).numpy()
+    return fit_conformal(quantiles, target.astype(np.float64), weight, loss.levels, loss.central)
 
 
 def _worth(weights: Sequence[float]) -> float:

@@ -242,8 +242,17 @@ _REGRESSOR = {
     "embeds_categories": "",
     "autos": ", which are the embeddings",
     "smoothing": "",
-    "calibration": "",
-    "temperature": "",
+    "calibration": """calibration : {"conformal"} or None, default="conformal"
+        With a loss of quantiles: "conformal" moves the central one, and takes the others farther from it or nearer, so
+        that as many of the rows withheld for early stopping (or given as `X_val`) lie below each as its level says.
+        Where none are withheld nothing is changed; see ``docs/estimators.md``. Other losses are not touched.
+    """,
+    "temperature": """quantile_shift_ : ndarray of shape (n_outputs,)
+        With a loss of quantiles: what is added to the central one, that nearest to 0.5, in the target's units; 0
+        without calibration. `module_` and `net_` are without.
+    quantile_factors_ : ndarray of shape (n_outputs, n_quantiles)
+        What the quantiles' distances from the central one are multiplied by; 1 without calibration.
+    """,
     "as_calibrated": "",
     "uncalibrated": "",
     "class_weight": "",

@@ -86,12 +86,13 @@ class FittedMixin:
     ) -> None:  # fmt: skip
         """Set ``module_``, as sure, and its kinds weighed, as the withheld rows say; without such as it was."""
         calibrates, count = self._calibrates(), len(self._kinds())  # type: ignore[attr-defined]
-        found = settle(jobs, modules, kind_of, kinds=count, calibrates=calibrates)
+        conforms = self._conforms()
+        found = settle(jobs, modules, kind_of, kinds=count, calibrates=calibrates, conforms=conforms)
         if found is None:
             found = Settings.plain(count)
             if again:
                 found = found._replace(weights=self._settings.weights)
-            if again and going_on and calibrates:
+            if again and going_on and (calibrates or conforms):
                 found = self._settings
         for module, r in zip(modules, kind_of, strict=True):
             set_temperature(module, found.temperatures[r])
@@ -103,7 +104,11 @@ class FittedMixin:
         self._settings, self.recipe_weights_ = found, np.array(found.weights)
 
     def _calibrates(self) -> bool:
-        """Return whether predictions are calibrated."""
+        """Return whether scores are divided by temperatures."""
+        return False
+
+    def _conforms(self) -> bool:
+        """Return whether predicted quantiles are corrected."""
         return False
 
     @property

@@ -8,14 +8,18 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sknnopt import losses
+from sknnopt._compat import StrOptions
 from sknnopt.activations import Activation
 from sknnopt.averaging import Averaging
 from sknnopt.data import RegressionTarget
 from sknnopt.embeddings import NumericEmbedding
+from sknnopt.engine import Job
 from sknnopt.estimators._base import NetworkEstimator
+from sknnopt.estimators._conformal import Conformal
 from sknnopt.estimators._data import select
 from sknnopt.estimators._docs import document
 from sknnopt.estimators._kinds import AUTO_REGRESSOR, Mixture
@@ -57,7 +61,10 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
 
     _tasks: ClassVar[tuple[str, ...]] = ("regression",)
     _mixture: ClassVar[Mixture] = AUTO_REGRESSOR
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **CONSTRAINTS,
+        "calibration": [StrOptions({"conformal"}), None],
+    }
     _presets: ClassVar[dict[str, dict[str, Any]]] = REGRESSOR
     target_: RegressionTarget
 
@@ -94,6 +101,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         validation_fraction: float = 0.125,
         n_iter_no_change: int = 15,
         tol: float = 1e-4,
+        calibration: str | None = "conformal",
         n_members: int = 12,
         recipes: Sequence[Mapping[str, Any]] | None = None,
         n_restarts: int = 1,
@@ -136,6 +144,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.calibration = calibration
         self.n_members = n_members
         self.recipes = recipes
         self.n_restarts = n_restarts
@@ -201,8 +210,10 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         ndarray of float64 of shape (n_samples,) or (n_samples, n_targets)
             With several quantiles the one nearest to 0.5.
         """
-        scores = self._feature_major(X)
-        return self.target_.decode(self.loss_.predict(scores)[0].numpy().T)
+        check_is_fitted(self)
+        if isinstance(self.loss_, losses.Quantile):
+            return self._quantiles(X)[..., self.loss_.central]
+        return self.target_.decode(self.loss_.predict(self._feature_major(X))[0].numpy().T)
 
     @available_if(_learns_quantiles)
     def predict_quantiles(self, X: Any) -> NDArray[np.float64]:
@@ -216,7 +227,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         -------
         ndarray of float64 of shape (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles)
             In ascending order in each row, as ``loss_.levels``. Of several members the scores are averaged, then
-            sorted.
+            sorted, then calibrated.
 
         Examples
         --------
@@ -229,10 +240,31 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         >>> reg.predict_quantiles(X[:2]).shape
         (2, 3)
         """
+        return self._quantiles(X)
+
+    def _quantiles(self, X: Any) -> NDArray[np.float64]:
+        """Return the quantiles (n, Q) or (n, T, Q); while the network trains, those of its scores as they are."""
         scores = self._feature_major(X)
         assert isinstance(self.loss_, losses.Quantile)
-        quantiles = self.loss_.quantiles(scores)[0].unbind(1)
-        return np.stack([self.target_.decode(values.numpy().T) for values in quantiles], axis=-1)
+        quantiles = self.loss_.quantiles(scores)[0].permute(2, 0, 1).numpy()
+        if "_epoch" not in self.__dict__ and self._settings.quantiles is not None:
+            quantiles = self._settings.quantiles(quantiles)
+        return np.stack([self.target_.decode(values) for values in quantiles.transpose(2, 0, 1)], axis=-1)
+
+    def _conforms(self) -> bool:
+        return self.calibration is not None and isinstance(self.loss_, losses.Quantile)
+
+    def _settle(
+        self, jobs: Sequence[Job], modules: Sequence[nn.Module], kind_of: Sequence[int], *, again: bool,
+        going_on: bool,
+    ) -> None:  # fmt: skip
+        super()._settle(jobs, modules, kind_of, again=again, going_on=going_on)
+        for name in ("quantile_shift_", "quantile_factors_"):
+            self.__dict__.pop(name, None)
+        if isinstance(self.loss_, losses.Quantile):
+            n_targets = self.target_.n_outputs_
+            found = self._settings.quantiles or Conformal.none(n_targets, len(self.loss_.levels), self.loss_.central)
+            self.quantile_shift_, self.quantile_factors_ = found.shift * self.target_.scale_, found.factors
 
     def _feature_major(self, X: Any) -> torch.Tensor:
         """Return the network's scores of raw rows as a loss takes them, float64 (1, O, n)."""

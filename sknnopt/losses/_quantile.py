@@ -31,6 +31,8 @@ class Quantile(RegressionLoss):
     ----------
     levels : tuple of float
         The quantile or quantiles.
+    central : int
+        The place in `levels` of the one nearest to 0.5, of two the lower.
 
     References
     ----------
@@ -59,6 +61,10 @@ class Quantile(RegressionLoss):
     @property
     def levels(self) -> tuple[float, ...]:
         return tuple(map(float, self._given()))
+
+    @property
+    def central(self) -> int:
+        return min(range(len(self.levels)), key=lambda i: abs(self.levels[i] - 0.5))
 
     def validate(self) -> None:
         super().validate()
@@ -92,9 +98,8 @@ class Quantile(RegressionLoss):
         return excess.mul_(slope).flatten(1, 2).mean(1), out.div_(out.shape[1])
 
     def predict(self, output: Tensor) -> Tensor:
-        """The quantile nearest to 0.5, of two the lower, of each target: (K, T * Q, B) to (K, T, B)."""
-        nearest = min(range(len(self.levels)), key=lambda i: abs(self.levels[i] - 0.5))
-        return output if len(self.levels) == 1 else self.quantiles(output)[:, :, nearest]
+        """The central quantile of each target: (K, T * Q, B) to (K, T, B)."""
+        return output if len(self.levels) == 1 else self.quantiles(output)[:, :, self.central]
 
     def quantiles(self, output: Tensor) -> Tensor:
         """All quantiles of each target, sorted: (K, T * Q, B) to (K, T, Q, B)."""
