@@ -22,7 +22,24 @@ from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.parallel import _FuncWrapper
 from sklearn.utils.validation import _check_feature_names_in, _check_method_params, _check_sample_weight
 
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # before 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing: this scikit-learn has no callbacks."""
+
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the method as it is."""
+        return method
+
+
+CALLBACK_STATE = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
+"""What scikit-learn keeps on an estimator during a fit, to tear its callbacks down in the end."""
+
 __all__ = [
+    "CALLBACK_STATE",
+    "CallbackSupportMixin",
     "Estimator",
     "FallbackToBackend",
     "HasMethods",
@@ -37,6 +54,7 @@ __all__ = [
     "asked_by_ensemble",
     "check_matplotlib_support",
     "in_this_process",
+    "with_callbacks",
 ]
 
 # What each class says of its parameters; weak, so that a class made in a function goes with its last instance.

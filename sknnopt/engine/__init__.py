@@ -6,8 +6,8 @@ from sknnopt.engine.capacity import suitable_members
 from sknnopt.engine.footprint import peak_bytes
 from sknnopt.engine.job import Job, Observer, Progress, Result, Techniques, Validation
 from sknnopt.engine.meeting import Meeting, attend, current_meeting, share
+from sknnopt.engine.observers import Observers, Printer
 from sknnopt.engine.panel import Panel
-from sknnopt.engine.printer import Printer
 from sknnopt.engine.skorch_net import SkorchObserver, check_callbacks, make_net, record_epoch
 from sknnopt.engine.temperature import JUDGED, fit_temperature
 from sknnopt.engine.train import train, train_together
@@ -18,6 +18,7 @@ __all__ = [
     "Job",
     "Meeting",
     "Observer",
+    "Observers",
     "Panel",
     "Printer",
     "Progress",

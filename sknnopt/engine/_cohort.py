@@ -12,7 +12,7 @@ from sknnopt.engine._evaluate import Evaluator
 from sknnopt.engine._feed import Feed
 from sknnopt.engine._hyper import HyperTable
 from sknnopt.engine._layers import LayerRates
-from sknnopt.engine._member import Member
+from sknnopt.engine._member import Member, Views
 from sknnopt.engine._start import start
 from sknnopt.engine._statistics import fresh_statistics
 from sknnopt.engine._step import Step, row_norms
@@ -20,7 +20,7 @@ from sknnopt.engine._tensors import Tensors
 from sknnopt.engine._weights import RowWeights
 from sknnopt.engine.job import Job, Progress, Result
 from sknnopt.engine.panel import panel_values
-from sknnopt.nn import Workspace, load_member
+from sknnopt.nn import Workspace
 
 
 class Cohort:
@@ -78,12 +78,17 @@ class Cohort:
             judged = self.tensors.judged, self.tensors.judged_buffers
             self._evaluator = Evaluator(self._job.network, *judged, self._job.table.row_shape)
         for k, member in enumerate(self.members):
-            if member.module is not None:
-                load_member(member.module, *self._views(k))
+            member.look_at(*self._views(k))
 
-    def _views(self, k: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        network = self._job.network
-        return network.layout.single(self.tensors.parameters[k]), network.buffers.single(self.tensors.buffers[k])
+    def _views(self, k: int) -> tuple[Views, Views]:
+        """Return the weights and statistics at which gradients are taken, and those that are judged."""
+        tensors, network = self.tensors, self._job.network
+        known = tensors.buffers if self._evaluator is None else tensors.judged_buffers
+        live, judged = (
+            (network.layout.single(parameters[k]), network.buffers.single(buffers[k]))
+            for parameters, buffers in ((tensors.parameters, tensors.buffers), (tensors.judged, known))
+        )
+        return live, judged
 
     def _constants(self) -> dict[str, Tensor]:
         techniques = [member.job.techniques for member in self.members]

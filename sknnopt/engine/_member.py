@@ -19,6 +19,8 @@ from sknnopt.engine.job import Job
 from sknnopt.nn import load_member
 from sknnopt.schedules import Plateau, Schedule, with_warmup
 
+Views = tuple[Mapping[str, Tensor], Mapping[str, Tensor]]
+
 FINAL_FLOOR = 0.01
 """Least factor of the learning rate once ``max_epochs`` epochs have been seen, which only ``partial_fit`` can pass."""
 
@@ -50,14 +52,14 @@ class Member:
         Its share of the epochs' time.
     order : Tensor (T * B,)
         Rows of the coming epoch, padding included.
-    module : nn.Module or None
-        What observers look at.
+    modules : tuple of nn.Module
+        What observers look at, as long as they do: the live weights, and those that are judged.
     """
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.random = MemberRandom(copy.deepcopy(job.seed), job.device)  # spawning changes a seed
-        self.module: nn.Module | None = None
+        self.modules: tuple[nn.Module, ...] = ()
         self.history: list[dict[str, Any]] = []
         self.best_epoch = -1
         self.diverged: int | None = None
@@ -237,17 +239,22 @@ class Member:
         self._settle()
         return True
 
-    def watch(self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
-        """Begin to be observed: the module's tensors are the member's live ones."""
+    def watch(self, *views: Views) -> None:
+        """Begin to be observed: the modules' tensors are the member's live ones, and those it is judged by."""
         if self.job.observer is not None:
-            self.module = self.job.network.module()
-            load_member(self.module, parameters, buffers)
-            self.job.observer.train_begin(self.module)
+            self.modules = tuple(self.job.network.module() for _ in views)
+            self.look_at(*views)
+            self.job.observer.train_begin(*self.modules)
+
+    def look_at(self, *views: Views) -> None:
+        """Let the modules show these tensors."""
+        for module, own in zip(self.modules, views, strict=False):
+            load_member(module, *own)
 
     def unwatch(self) -> None:
         """End to be observed; a second call does nothing."""
-        if self.job.observer is not None and self.module is not None:
-            self.module = None
+        if self.job.observer is not None and self.modules:
+            self.modules = ()
             self.job.observer.train_end()
 
 

@@ -108,8 +108,8 @@ class Jury(Protocol):
 class Observer(Protocol):
     """Watches one member's training; may ask it to stop."""
 
-    def train_begin(self, module: nn.Module) -> None:
-        """Called once, with a module whose parameters are views of the live weights."""
+    def train_begin(self, module: nn.Module, judged: nn.Module) -> None:
+        """Called once, with modules whose tensors are views: of the live weights, and of those that are judged."""
 
     def epoch_begin(self) -> None:
         """Called before each epoch."""

@@ -24,6 +24,7 @@ from torch.utils.data import Subset
 from sknnopt._random import forked_torch_random
 from sknnopt.data.batches import Table
 from sknnopt.losses import Loss
+from sknnopt.nn import copy_of
 
 INSTEAD = {
     ParamMapper: "Use 'initializer'; parameters of your own module that require no gradient stay fixed.",
@@ -91,10 +92,7 @@ class _MemberNet:
         """Put a copy in the place of the live module."""
         live: dict[str, Any] = {name: self.__dict__[name] for name in ("module", "module_") if name in self.__dict__}
         if "module_" in live:
-            module = copy.deepcopy(live["module_"])
-            for owner in module.modules():
-                for name, value in owner.named_buffers(recurse=False):
-                    setattr(owner, name, value.clone())
+            module = copy_of(live["module_"])
             self.__dict__.update(module=module, module_=module)
         try:
             yield
@@ -208,7 +206,7 @@ class SkorchObserver:
         self.net: NeuralNet | None = None
 
     @forked_torch_random()
-    def train_begin(self, module: nn.Module) -> None:
+    def train_begin(self, module: nn.Module, judged: nn.Module) -> None:
         """Make the net around the live module."""
         self.net = self._make(module)
         for _, callback in self.net.callbacks_:

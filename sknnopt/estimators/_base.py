@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sknnopt._compat import CALLBACK_STATE, CallbackSupportMixin, with_callbacks
 from sknnopt._threads import single_thread
 from sknnopt.data.encoding import ROBUST
 from sknnopt.data.reading import is_plain
@@ -19,15 +20,17 @@ from sknnopt.estimators._preparation import PRECISIONS
 from sknnopt.estimators._presets import PresetsMixin
 from sknnopt.estimators._range_test import AutoRateMixin
 from sknnopt.estimators._restarts import best_of_kinds
+from sknnopt.estimators._tasks import Tasks
 from sknnopt.nn import predict_scores
 
 
-class NetworkEstimator(PresetsMixin, AutoRateMixin, JobsMixin):
+class NetworkEstimator(CallbackSupportMixin, PresetsMixin, AutoRateMixin, JobsMixin):
     """Base of :class:`~sknnopt.NNClassifier` and :class:`~sknnopt.NNRegressor`."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]]
     _places: list[int]
 
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -62,20 +65,24 @@ class NetworkEstimator(PresetsMixin, AutoRateMixin, JobsMixin):
         self._check_params()
         check_held_out(X_val, y_val, sample_weight_val)
         again = self.warm_start and hasattr(self, "module_")
+        tasks = Tasks(self, X, y, sample_weight) if hasattr(self, "_skl_callbacks") else None
         with single_thread(), self._all_or_nothing():
             prepared = self._prepare(X, y, sample_weight, (X_val, y_val, sample_weight_val), reset=not again)
-            self._train(prepared, again=again, keep=self.warm_start)
+            self._train(prepared, again=again, keep=self.warm_start, tasks=tasks)
+            if tasks is not None:
+                tasks.end()
         return self
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
-        """Take back every attribute that was set, if anything goes wrong."""
+        """Take back every attribute that was set, if anything goes wrong, but what callbacks are torn down by."""
         before = dict(self.__dict__)
         try:
             yield
         except BaseException:
+            kept = {name: self.__dict__[name] for name in CALLBACK_STATE if name in self.__dict__}
             self.__dict__.clear()
-            self.__dict__.update(before)
+            self.__dict__.update(before | kept)
             raise
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> Self:
@@ -86,16 +93,21 @@ class NetworkEstimator(PresetsMixin, AutoRateMixin, JobsMixin):
             self._train(prepared, again=not first, keep=True, history=[] if first else self.history_)
         return self
 
-    def _train(self, prepared: Prepared, *, again: bool, keep: bool, history: list[Any] | None = None) -> None:
+    def _train(
+        self, prepared: Prepared, *, again: bool, keep: bool, history: list[Any] | None = None,
+        tasks: Tasks | None = None,
+    ) -> None:  # fmt: skip
         """Train the members, `again` from where they stand, and keep what they have become.
 
         With `history` this is ``partial_fit``: one epoch is trained, schedules go on and the history is added to.
         """
         places = self._places if again else range(sum(kind.size for kind in self._kinds()))
         starts = 1 if again or history is not None else self.n_restarts
-        jobs = self._jobs(prepared, places, starts, Going(again, anew=history is None, keep=keep))
+        jobs = self._jobs(prepared, places, starts, Going(again, anew=history is None, keep=keep, tasks=tasks))
         kind_of = self._kind_of(places)
         jobs = self._with_learning_rate(jobs, np.repeat(kind_of, starts), again=again)
+        if tasks is not None:
+            tasks.begin()
         results = train(jobs)
         if not again:
             kept, scores = best_of_kinds(jobs, results, starts, np.repeat(kind_of, starts))

@@ -75,9 +75,10 @@ class FittedMixin:
             self._progress = [result.progress for _, result in survivors]
         self._fitted_shape, self._first_kind = self._shape(), self._kinds()[0].size  # type: ignore[attr-defined]
         self._optimizer_structures = [optimizers.get(one.params["optimizer"]).structure() for one in self._kinds()]  # type: ignore[attr-defined]
-        observers = [getattr(job.observer, "inner", job.observer) for job, _ in survivors]
-        if len(observers) == 1 and isinstance(observers[0], SkorchObserver) and observers[0].net is not None:
-            self._net = observers[0].net
+        observers = [getattr(job.observer, "parts", ()) for job, _ in survivors]
+        nets = [part.net for parts in observers for part in parts if isinstance(part, SkorchObserver)]
+        if len(nets) == 1 and nets[0] is not None:
+            self._net = nets[0]
             self._net.module = self._net.module_ = self.module_
 
     def _settle(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sknnopt._random import forked_torch_random
-from sknnopt.engine import Job, Observer, Panel, Printer, Progress, SkorchObserver, Validation, make_net
+from sknnopt.engine import Job, Observer, Observers, Panel, Printer, Progress, SkorchObserver, Validation, make_net
 from sknnopt.estimators._data import HeldOut, MemberData, Prepared
 from sknnopt.estimators._devices import auto_device
 from sknnopt.estimators._fitted import FittedMixin, members
@@ -21,6 +21,7 @@ from sknnopt.estimators._preparation import PRECISIONS, PreparingEstimator
 from sknnopt.estimators._recipes import Params, naming
 from sknnopt.estimators._restarts import restart_seeds
 from sknnopt.estimators._scoring import epoch_scorer
+from sknnopt.estimators._tasks import Tasks
 from sknnopt.estimators._transfer import starting_points
 from sknnopt.nn import CustomNetwork, Network, set_temperature
 
@@ -44,11 +45,15 @@ class Seat(NamedTuple):
 
 
 class Going(NamedTuple):
-    """How training goes on: from where members stand; with schedules that begin anew; with progress kept for later."""
+    """How training goes on: from where members stand; with schedules that begin anew; with progress kept for later.
+
+    And who is told of its epochs.
+    """
 
     again: bool
     anew: bool
     keep: bool
+    tasks: Tasks | None = None
 
 
 class JobsMixin(FittedMixin, PreparingEstimator):
@@ -119,26 +124,31 @@ class JobsMixin(FittedMixin, PreparingEstimator):
                 validation=self._validation(params, seat.data.held_out),
                 progress=progress[k],
                 keep_progress=going.keep,
-                observer=self._observer(kind, seat, starts),
+                observer=self._observer(kind, seat, starts, going.tasks, panels[seat.start]),
                 panel=panels[seat.start],
             )
             for k, seat in enumerate(seats)
         ]
 
-    def _observer(self, kind: Kind, seat: Seat, starts: int) -> Observer | None:
-        observer: Observer | None = None
+    def _observer(
+        self, kind: Kind, seat: Seat, starts: int, tasks: Tasks | None, panel: Panel | None
+    ) -> Observer | None:  # fmt: skip
+        observers: list[Observer] = []
         data, count = seat.data, 1 + len(self.recipes or ())
         if self.callbacks:
             make = partial(make_net, loss=self.loss_, n_classes=self._n_classes(), callbacks=self.callbacks)
             judge = (None, None) if data.held_out is None else (data.held_out.table, data.held_out.rows)
-            observer = SkorchObserver(make, data.table, data.rows, *judge, quiet=not self.verbose)
+            observers.append(SkorchObserver(make, data.table, data.rows, *judge, quiet=not self.verbose))
+        if tasks is not None:
+            group = (seat.member, seat.start) if panel is None else id(panel)
+            observers.append(tasks.observer(group, kind.params["max_epochs"]))
         if self.verbose:
             of_recipe = f"recipe {kind.recipe + 2}/{count}  " if count > 1 else ""
             place = seat.member % self.n_members
             member = f"member {place + 1}/{self.n_members}  " if self.n_members > 1 else ""
             restart = f"restart {seat.start + 1}/{starts}  " if starts > 1 else ""
-            observer = Printer(kind.params["max_epochs"], observer, prefix=of_recipe + member + restart)
-        return observer
+            observers.append(Printer(kind.params["max_epochs"], prefix=of_recipe + member + restart))
+        return Observers(observers) if observers else None
 
     def _network(self, params: Params, seat: Seat, prepared: Prepared, *, again: bool) -> Network:
         """Return a member's network; a user's module is built under a random state of its own."""

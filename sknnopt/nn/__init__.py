@@ -8,7 +8,7 @@ from sknnopt.nn._factory import Module
 from sknnopt.nn._heads_modules import Heads, HeadsAverage, HeadsLinear, HeadsOutput
 from sknnopt.nn._inputs import Inputs
 from sknnopt.nn._layer import EVALUATION, Pass
-from sknnopt.nn._network import BoundNetwork, Network, load_member
+from sknnopt.nn._network import BoundNetwork, Network, copy_of, load_member
 from sknnopt.nn._parts import Rowset
 from sknnopt.nn._residual import Residual
 from sknnopt.nn._scores import predict_scores
@@ -48,6 +48,7 @@ __all__ = [
     "Temperature",
     "Workspace",
     "average",
+    "copy_of",
     "load_member",
     "padded",
     "predict_scores",

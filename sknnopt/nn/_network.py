@@ -1,5 +1,6 @@
 """What the engine asks of a network."""
 
+import copy
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Protocol
 
@@ -103,6 +104,15 @@ class Network(Protocol):
 
         Their values are undefined until :func:`load_member` fills them.
         """
+
+
+def copy_of(module: nn.Module) -> nn.Module:
+    """Return a copy of a module whose tensors may be views of larger ones, with tensors of its own."""
+    out = copy.deepcopy(module)
+    for owner in out.modules():
+        for name, value in owner.named_buffers(recurse=False):
+            setattr(owner, name, value.clone())
+    return out
 
 
 def load_member(module: nn.Module, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
