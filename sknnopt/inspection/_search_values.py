@@ -150,9 +150,7 @@ def _metric(search: Any, results: Mapping[str, Any], metric: str | None) -> str:
     if names == ["score"]:
         only = metric_name(search.estimator, search.scoring)
         if metric not in (None, "score", only):
-            raise ValueError(
-                f"The 'metric' parameter must be None or {only!r} for this search. Got {metric!r} instead."
-            )
+            raise ValueError(f"The search has one score, metric={only!r}. Got metric={metric!r} instead.")
         return only
     chosen = search.refit if metric is None else metric
     if not isinstance(chosen, str) or chosen not in names:
