@@ -26,7 +26,8 @@ from torch import nn
 from sknnopt import NNClassifier, NNRegressor, optimizers, schedules
 from sknnopt import model_selection as ours
 from sknnopt.inspection import LossCurveDisplay, RecordWeights, ScheduleDisplay, SearchDisplay, WeightsDisplay
-from sknnopt.inspection._search_values import effect, read_values
+from sknnopt.inspection._record_weights import _evaluating
+from sknnopt.inspection._search_values import Found, effect, read_values
 from sknnopt.optimizers import SGD
 from sknnopt.schedules import OneCycle, Plateau, Scheduled
 
@@ -370,6 +371,11 @@ class TestSearch:
             assert face[0] == (0 if r["iter"][last] == r["iter"].max() else 1)
         assert offsets(display.best_)[0, 0] == search.best_params_["rate"]
 
+    def test_who_got_further_is_the_better(self):
+        score = np.array([0.9, 0.8, np.nan, 0.8])
+        found = Found([{}] * 4, score, score, np.array([0, 1, 1, 1]), 1, "accuracy")
+        assert found.order().tolist() == [0, 2, 3, 1]
+
     def test_several_metrics(self):
         network = basic(NNClassifier, **QUICK)
         scoring = ["accuracy", "neg_log_loss"]
@@ -423,6 +429,7 @@ class TestSearch:
             ([0.001, 0.01, 0.1], True),
             ([0.001, 0.003, 0.01, 0.03], True),
             ([1, 10], True),
+            ([1, 2, 4, 8], False),
             ([0.0, 0.01, 0.1], False),
             ([1, 5, 8, 12], False),
             ([0.1, 0.2, 0.3, 0.4], False),
@@ -523,6 +530,12 @@ class TestWeights:
         assert display.axes_[0, 1].get_yscale() == "linear"
         assert display.axes_[0, 1].get_ylim() == display.axes_[1, 1].get_ylim()
         assert [ax.get_title() for ax in display.axes_[0]] == ["|gradients|", "weights"]
+
+    def test_each_part_goes_back_into_its_mode(self):
+        module = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2).eval())
+        with _evaluating(module):
+            assert not any(part.training for part in module.modules())
+        assert [part.training for part in module.modules()] == [True, True, False]
 
     def test_dead_and_frozen_layers(self):
         clf, record = self.recorded(frozen_layers=1, hidden_layer_sizes=(4, 4))
