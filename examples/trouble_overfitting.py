@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sknnopt import NNClassifier, compare
-from sknnopt.inspection import ComparisonDisplay
+from sknnopt.inspection import ComparisonDisplay, LossCurveDisplay
 from sknnopt.regularization import L2
 
 X, target = load_diabetes(return_X_y=True)
@@ -83,23 +83,17 @@ print(f"\n{counted}")
 
 # %%
 # The picture: the loss of rows withheld from the large network and of those it learns from, epoch by epoch, and the
-# scores. With the patience set to all epochs, early stopping only looks.
+# scores. With the patience set to all epochs, early stopping only looks, and without calibration it looks at this loss.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(14, 7.5), layout="constrained")
 watches = {"large network": ("black", "o"), "dropout 0.5": ("tab:blue", "s"), "small network (8,)": ("tab:orange", "^")}
 for label, (color, marker) in watches.items():
-    style = {"color": color, "marker": marker, "markevery": 6}
-    watched = clone(network).set_params(**candidates[label])
+    watched = clone(network).set_params(**candidates[label], calibration=None)
     watched.set_params(early_stopping=True, n_iter_no_change=60, validation_fraction=0.3).fit(X, y)
-    epochs = range(1, watched.n_iter_ + 1)
-    left.plot(epochs, [one["valid_loss"] for one in watched.history_], label=f"{label}: withheld rows", **style)
-    left.plot(epochs, watched.loss_curve_, linestyle="--", label=f"{label}: training rows", **style)
-left.axhline(np.log(2), color="0.5", linestyle=":", label="guessing one half")
-left.set_xlabel("epoch")
-left.set_ylabel("logarithmic loss (nats a row)")
+    LossCurveDisplay.from_estimator(watched, ax=left, name=label, curve_kwargs={"color": color, "marker": marker})
+left.axhline(np.log(2), color="0.5", label="guessing one half")
 left.set_ylim(0, 1.6)
-left.grid(color="0.9")
-left.legend(loc="upper right")
+left.legend(loc="upper right", fontsize="small")
 ComparisonDisplay.from_comparison(found, ax=right)
 if len(sys.argv) > 1:
     figure.savefig(f"{sys.argv[1]}/trouble_overfitting.png", dpi=100)

@@ -157,11 +157,11 @@ class _Link:
     """A loss's inverse link on rows (B, O), picklable."""
 
     def __init__(self, loss: Loss) -> None:
-        self._loss = loss
+        self.loss = loss
 
     def __call__(self, scores: Tensor) -> Tensor:
         scores = scores.unsqueeze(1) if scores.ndim == 1 else scores
-        return self._loss.predict(scores.T.unsqueeze(0))[0].T
+        return self.loss.predict(scores.T.unsqueeze(0))[0].T
 
 
 def record_epoch(net: NeuralNet, record: dict[str, Any]) -> None:

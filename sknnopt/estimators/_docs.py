@@ -182,7 +182,9 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         A record an epoch: epoch, train_loss, valid_loss where there are withheld rows, valid_score where something
         else than that loss judges them (`scoring`, calibration, the average of members), learning_rate (of the last
         step), gradient_norm (of the last batch), weight_norm, seconds. With several members the mean over those still
-        training.
+        training, but seconds their sum.
+    member_histories_ : dict of str to ndarray of shape (n_members, n_epochs)
+        The same figures by name, but of each member by itself; NaN from where its training ended.
     n_parameters_ : int
         Trained parameters, of all members.
     n_validation_samples_ : int

@@ -17,6 +17,7 @@ from sknnopt import activations, embeddings, optimizers
 from sknnopt.data import ClassTarget, RegressionTarget
 from sknnopt.engine import Job, Progress, Result, SkorchObserver, make_net, record_epoch
 from sknnopt.estimators._calibration import Settings, settle
+from sknnopt.estimators._histories import comparable, mean_history, member_histories
 from sknnopt.estimators._parameters import hidden_sizes, resolve_initializer
 from sknnopt.losses import Loss
 from sknnopt.nn import MemberAverage, Network, load_member, set_temperature
@@ -31,6 +32,7 @@ class FittedMixin:
     loss_: Loss
     module_: nn.Module
     recipe_weights_: NDArray[np.float64]
+    member_histories_: dict[str, NDArray[np.float64]]
     _settings: Settings
     _optimizer_structures: list[tuple[Any, ...]]
 
@@ -60,7 +62,10 @@ class FittedMixin:
         modules = [fitted_module(job, result).eval() for job, result in survivors]
         kinds = [kind_of[k] for k in kept]
         self._settle([job for job, _ in survivors], modules, kinds, again=again, going_on=bool(history))
-        self.history_ = history + _mean_history([result.history for _, result in survivors])
+        histories = comparable([result.history for _, result in survivors])
+        earlier = {name: rows[kept] for name, rows in self.member_histories_.items()} if history else {}
+        self.member_histories_ = member_histories(histories, earlier)
+        self.history_ = history + mean_history(histories)
         self.n_iter_ = len(self.history_)
         best = [len(history) + result.best_epoch for _, result in survivors]
         losses = [result.history[result.best_epoch] for _, result in survivors]
@@ -285,20 +290,3 @@ def fitted_module(job: Job, result: Result) -> nn.Module:
         {name: value.clone() for name, value in buffers.items()},
     )
     return module.to("cpu")
-
-
-def _mean_history(histories: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Average the records of members epoch by epoch, over those still training."""
-    if len(histories) == 1:
-        return histories[0]
-    scored = any("valid_score" in history[0] for history in histories)
-    out = []
-    for epoch in range(max(map(len, histories))):
-        records = [history[epoch] for history in histories if len(history) > epoch]
-        if scored:  # who is judged by the loss as it is, while others are not, has that for a score
-            records = [
-                {**record, "valid_score": record.get("valid_score", -record["valid_loss"])} for record in records
-            ]
-        mean = {key: float(np.mean([record[key] for record in records])) for key in records[0]}
-        out.append(mean | {"epoch": epoch + 1, "seconds": float(sum(record["seconds"] for record in records))})
-    return out

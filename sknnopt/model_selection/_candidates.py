@@ -111,11 +111,11 @@ def _values(name: str, value: Any) -> list[Any]:
 def _labelled(all_parameters: list[dict[str, Any]]) -> Candidates:
     """Name the candidates by what they differ in."""
     names = list(dict.fromkeys(name for one in all_parameters for name in one))
-    columns = {name: _texts([one[name] for one in all_parameters if name in one]) for name in names}
+    columns = {name: value_texts([one[name] for one in all_parameters if name in one]) for name in names}
     each = {name: iter(column) for name, column in columns.items()}
     texts = [{name: next(each[name]) for name in one} for one in all_parameters]
     differing = [name for name in names if len({one.get(name) for one in texts}) > 1] or names
-    short = _short_names(differing)
+    short = short_names(differing)
     if differing and all(name in one for one in texts for name in differing):
         title = ", ".join(short[name] for name in differing)
         labels = [", ".join(one[name] for name in differing) for one in texts]
@@ -127,7 +127,7 @@ def _labelled(all_parameters: list[dict[str, Any]]) -> Candidates:
     return Candidates(title, [Candidate(label, parameters) for label, parameters in pairs])
 
 
-def _short_names(names: Sequence[str]) -> dict[str, str]:
+def short_names(names: Sequence[str]) -> dict[str, str]:
     """Return the last part of each name, all of it where two have that in common."""
     last = {name: name.rpartition("__")[2] for name in names}
     counts = Counter(last.values())
@@ -144,7 +144,7 @@ def _unique(labels: Sequence[str]) -> list[str]:
     return out
 
 
-def _texts(values: Sequence[Any]) -> list[str]:
+def value_texts(values: Sequence[Any]) -> list[str]:
     """Return a parameter's values as one reads them, of estimators the class alone where that tells them apart."""
     texts = [_text(value) for value in values]
     classes = [

@@ -121,7 +121,7 @@ def compare(
     rows = [outcomes[i : i + len(splits)] for i in range(0, len(outcomes), len(splits))]
     _tell_failures(named.members, rows)
     test_share = sum(len(test) for _, test in splits) / sum(len(train) for train, _ in splits)
-    return summarize(named, rows, metric=_metric(estimator, scoring), test_share=test_share)
+    return summarize(named, rows, metric=metric_name(estimator, scoring), test_share=test_share)
 
 
 def _scorer(estimator: Any, scoring: Any) -> Any:
@@ -145,7 +145,7 @@ def _scorer(estimator: Any, scoring: Any) -> Any:
     return check_scoring(estimator, scoring=scoring)
 
 
-def _metric(estimator: Any, scoring: Any) -> str:
+def metric_name(estimator: Any, scoring: Any) -> str:
     """Return what the score is called."""
     if isinstance(scoring, str):
         return scoring
