@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Self
 from weakref import WeakKeyDictionary
 
 from joblib.parallel import FallbackToBackend
-from sklearn import config_context
+from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, _clone_parametrized
+from sklearn.utils._array_api import _is_numpy_namespace, get_namespace
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -53,6 +54,7 @@ __all__ = [
     "_safe_split",
     "asked_by_ensemble",
     "check_matplotlib_support",
+    "dispatches_to_others",
     "in_this_process",
     "with_callbacks",
 ]
@@ -150,6 +152,14 @@ def in_this_process(function: Callable[..., Any]) -> Callable[..., Any]:
 def _configured(config: dict[str, Any], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     with config_context(**config):
         return function(*args, **kwargs)
+
+
+def dispatches_to_others(values: Any) -> bool:
+    """Return whether scikit-learn computes with the library of these values, and that is another than NumPy."""
+    if not get_config()["array_api_dispatch"] or not hasattr(values, "shape"):
+        return False
+    namespace, dispatches = get_namespace(values)
+    return bool(dispatches and not _is_numpy_namespace(namespace))
 
 
 def asked_by_ensemble() -> bool:

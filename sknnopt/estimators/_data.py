@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 
+from sknnopt._compat import dispatches_to_others
 from sknnopt.data import TableEncoder
 from sknnopt.data.batches import Matrix, Table
 from sknnopt.data.reading import is_plain
@@ -107,7 +108,21 @@ def as_two_dimensional(X: Any, *, allow_nd: bool = False) -> Any:
 
 
 def as_array(values: Any) -> Any:
-    """Return `values`, an array if it was something that only converts to one; sparse matrices as CSR."""
+    """Return `values`, an array if it was something that only converts to one; sparse matrices as CSR.
+
+    Raises
+    ------
+    TypeError
+        If scikit-learn is to keep to the library of the arrays given, and that is not NumPy.
+    """
+    if dispatches_to_others(values):
+        kind = f"{type(values).__module__.partition('.')[0]}.{type(values).__name__}"
+        raise TypeError(
+            f"With array_api_dispatch=True predictions would have to be of the type {kind} too, which estimators of "
+            "sknnopt do not give: they take and return NumPy arrays, and train on a GPU by device='cuda'. Pass NumPy "
+            "arrays (tensor.numpy(force=True)), or leave array_api_dispatch off, where tensors on the CPU are taken as "
+            "NumPy arrays."
+        )
     if sparse.issparse(values):
         return values.tocsr()
     return values if hasattr(values, "shape") or isinstance(values, list | tuple) else np.asarray(values)
