@@ -23,8 +23,8 @@ from sknnopt import NNClassifier, NNRegressor, lockstep
 from sknnopt.engine import fit_temperature
 from sknnopt.engine import temperature as temperature_module
 from sknnopt.engine.temperature import PRIOR
-from sknnopt.estimators._fitted import members
 from sknnopt.estimators._folds import member_splits
+from sknnopt.estimators._modules import members
 from sknnopt.losses import CrossEntropy
 from sknnopt.nn import MemberAverage, Temperature, predict_scores, set_temperature
 

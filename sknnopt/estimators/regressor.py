@@ -171,7 +171,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         self.loss_ = losses.get(self.loss, task=self._task)
         self.target_ = RegressionTarget(
             scale="standard" if self.loss_.scales_target else "mean" if self.loss_.link == "exp" else None,
-            dtype=PRECISIONS[self.precision].array,
+            dtype=PRECISIONS[self.precision].array.type,
         )
 
     @property
