@@ -127,7 +127,7 @@ def _written(estimator: Any) -> bytes:
     document = {
         "format": FORMAT,
         "versions": VERSIONS,
-        "estimator": writer.encode(estimator, type(estimator).__name__),
+        "estimator": writer.encode(estimator, ""),
     }
     text = json.dumps(document, allow_nan=False, separators=(",", ":"))
     data: bytes = as_safetensors(writer.arrays, {KEY: text})

@@ -193,15 +193,21 @@ def _network(kind: type[Any], values: dict[str, Any]) -> Any:
 
 
 def _progress(values: dict[str, Any]) -> Progress:
+    random = values["random"]
+    require(random is None or _is_random_state(random), "the state of random generators must be one")
     out = Progress.__new__(Progress)
     out.__setstate__(values)
-    if out.random is not None:
-        bits = out.random.get("device_bits")
-        require(bits is None or array("uint8").holds(bits), "wrong state of a device's generator")
-        random = MemberRandom(np.random.SeedSequence(0), torch.device("cpu"))
-        random.restore(out.random)
-        require(_same({**random.state(), "device_bits": bits}, out.random), "wrong state of random generators")
     return out
+
+
+def _is_random_state(state: dict[str, Any]) -> bool:
+    """Whether a member's random streams take this state and give it back."""
+    bits, random = state.get("device_bits"), MemberRandom(np.random.SeedSequence(0), torch.device("cpu"))
+    try:
+        random.restore(state)
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
+        return False
+    return (bits is None or array("uint8").holds(bits)) and _same({**random.state(), "device_bits": bits}, state)
 
 
 def _same(one: Any, other: Any) -> bool:

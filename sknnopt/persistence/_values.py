@@ -32,6 +32,10 @@ _DEVICE = re.compile(r"(cpu|cuda|mps)(:\d{1,3})?")
 _UNFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
+def _at(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)
+
+
 class Record(NamedTuple):
     """A known type.
 
@@ -81,7 +85,7 @@ class Writer:
             return value if math.isfinite(value) else {"number": str(value)}
         if depth < DEEPEST:
             if kind in (list, tuple):
-                items = [self.encode(one, f"{path}.{i}", depth + 1) for i, one in enumerate(value)]
+                items = [self.encode(one, _at(path, i), depth + 1) for i, one in enumerate(value)]
                 return items if kind is list else {"tuple": items}
             if kind is dict:
                 return {"dict": self._dict(value, path, depth + 1)}
@@ -95,7 +99,7 @@ class Writer:
             if kind in self._types:
                 name, record = self._types[kind]
                 fields = record.take(value).items()
-                return {name: {field: self.encode(one, f"{path}.{field}", depth + 1) for field, one in fields}}
+                return {name: {field: self.encode(one, _at(path, field), depth + 1) for field, one in fields}}
         raise TypeError(
             f"{path} is {value!r}, which is code or of a type that a file of sknnopt cannot hold. pickle and joblib "
             "can store such an estimator."
@@ -103,9 +107,9 @@ class Writer:
 
     def _dict(self, value: dict[Any, Any], path: str, depth: int) -> Any:
         if all(type(key) is str for key in value):
-            return {key: self.encode(one, f"{path}.{key}", depth) for key, one in value.items()}
+            return {key: self.encode(one, _at(path, key), depth) for key, one in value.items()}
         keys = [self.encode(key, f"{path}, a key,", depth) for key in value]
-        return [[key, self.encode(one, f"{path}.{i}", depth)] for i, (key, one) in enumerate(zip(keys, value.values()))]  # noqa: B905
+        return [[key, self.encode(one, _at(path, i), depth)] for i, (key, one) in enumerate(zip(keys, value.values()))]  # noqa: B905
 
     def _array(self, value: NDArray[Any], path: str, depth: int) -> Any:
         if value.dtype.name in NUMBERS:
@@ -116,7 +120,7 @@ class Writer:
         if value.dtype.kind == "U" and value.ndim == 1:
             return {"strings": value.tolist()}
         if value.dtype == object and value.ndim == 1:
-            return {"objects": [self.encode(one, f"{path}.{i}", depth) for i, one in enumerate(value)]}
+            return {"objects": [self.encode(one, _at(path, i), depth) for i, one in enumerate(value)]}
         raise TypeError(
             f"{path} is an array of {value.dtype}, which a file of sknnopt cannot hold. pickle and joblib can store "
             "such an estimator."
@@ -153,7 +157,7 @@ class Reader:
         if not isinstance(value, dict | list):
             return value
         if isinstance(value, list):
-            return [self.decode(one, f"{path}.{i}", depth + 1) for i, one in enumerate(value)]
+            return [self.decode(one, _at(path, i), depth + 1) for i, one in enumerate(value)]
         require(len(value) == 1, f"{path} must have one key, which names its type")
         ((tag, content),) = value.items()
         if tag in self._tags:
@@ -171,9 +175,9 @@ class Reader:
             require(name in content, f"{path} has no field {name!r}")
         for name in content:
             require(name in record.fields, f"{path} has an unknown field {name!r:.80}")
-        fields = {name: self.decode(one, f"{path}.{name}", depth) for name, one in content.items()}
+        fields = {name: self.decode(one, _at(path, name), depth) for name, one in content.items()}
         for name, check in record.fields.items():
-            check(fields[name], f"{path}.{name}")
+            check(fields[name], _at(path, name))
         try:
             return record.make(fields)
         except FileFormatError as error:
@@ -195,7 +199,7 @@ class Reader:
 
     def _dict(self, content: Any, path: str, depth: int) -> dict[Any, Any]:
         if isinstance(content, dict):
-            return {key: self.decode(one, f"{path}.{key}", depth) for key, one in content.items()}
+            return {key: self.decode(one, _at(path, key), depth) for key, one in content.items()}
         pairs = [self._list(pair, path) for pair in self._list(content, path)]
         require(all(len(pair) == 2 for pair in pairs), f"{path} must hold pairs")
         out = {}
@@ -203,7 +207,7 @@ class Reader:
             name = self.decode(key, path, depth)
             require(isinstance(name, str | int | float | np.generic | None), f"{path} has a key that cannot be one")
             require(name not in out, f"{path} has a key twice")
-            out[name] = self.decode(value, f"{path}.{i}", depth)
+            out[name] = self.decode(value, _at(path, i), depth)
         return out
 
     def _array(self, content: Any, path: str, depth: int) -> NDArray[Any]:
