@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections import OrderedDict
 from typing import Any, ClassVar
 
 import numpy as np
@@ -419,3 +420,12 @@ class TestAverages:
         X, y = CANCER
         clf = basic(NNClassifier, **QUICK, n_members=3).fit(X, y)
         assert clf.module_.temperature == 1.0
+
+
+def test_another_temperature_renames_no_layer() -> None:
+    network = nn.Sequential(OrderedDict(first=nn.Linear(2, 2), last=nn.Linear(2, 2)))
+    names = list(network.state_dict())
+    for value in (2.0, 3.0, 1.0):
+        set_temperature(network, value)
+        assert list(network.state_dict()) == names
+    assert len(network) == 2
