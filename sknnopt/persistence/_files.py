@@ -152,7 +152,8 @@ def _read(data: bytes) -> Any:
     try:
         content = _content(data)
         reader = Reader(dict(RECORDS.values()), content.arrays)
-        estimator = reader.decode(content.document["estimator"], "estimator")
+        with np.errstate(all="ignore"):  # checks tell of numbers out of range in words of their own
+            estimator = reader.decode(content.document["estimator"], "estimator")
         require(type(estimator) in ESTIMATORS, "estimator must be an NNClassifier or NNRegressor")
         reader.end()
     except FileFormatError:
