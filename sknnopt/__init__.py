@@ -1,7 +1,8 @@
 """Neural networks for scikit-learn users: every optimisation technique is a constructor parameter."""
 
+from sknnopt._version import __version__ as __version__
 from sknnopt.estimators import NNClassifier, NNRegressor
 from sknnopt.model_selection import compare, lockstep
+from sknnopt.persistence import load, save
 
-__all__ = ["NNClassifier", "NNRegressor", "compare", "lockstep"]
-__version__ = "0.1.0.dev0"
+__all__ = ["NNClassifier", "NNRegressor", "compare", "load", "lockstep", "save"]

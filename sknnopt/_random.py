@@ -59,8 +59,8 @@ class MemberRandom:
         return float(self._noise.beta(a, b))
 
     def state(self) -> dict[str, Any]:
-        """Return what :meth:`restore` needs to continue the streams (picklable, no tensors on a device)."""
-        device_bits = None if self._device_bits is None else self._device_bits.get_state()
+        """Return what :meth:`restore` needs to continue the streams (picklable, no tensors)."""
+        device_bits = None if self._device_bits is None else self._device_bits.get_state().numpy()
         return {
             "order": self._order.bit_generator.state,
             "bits": self._bits.state,
@@ -74,7 +74,7 @@ class MemberRandom:
         self._bits.state = state["bits"]
         self._noise.bit_generator.state = state["noise"]
         if self._device_bits is not None and state["device_bits"] is not None:
-            self._device_bits.set_state(state["device_bits"])
+            self._device_bits.set_state(torch.tensor(state["device_bits"]))
 
 
 _torch_random = threading.RLock()

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections import OrderedDict
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,8 +24,8 @@ from sknnopt import NNClassifier, lockstep
 from sknnopt.engine import fit_temperature
 from sknnopt.engine import temperature as temperature_module
 from sknnopt.engine.temperature import PRIOR
-from sknnopt.estimators._fitted import members
 from sknnopt.estimators._folds import member_splits
+from sknnopt.estimators._modules import members
 from sknnopt.losses import CrossEntropy
 from sknnopt.nn import MemberAverage, Temperature, predict_scores, set_temperature
 
@@ -418,3 +419,12 @@ class TestAverages:
         X, y = CANCER
         clf = basic(NNClassifier, **QUICK, n_members=3).fit(X, y)
         assert clf.module_.temperature == 1.0
+
+
+def test_another_temperature_renames_no_layer() -> None:
+    network = nn.Sequential(OrderedDict(first=nn.Linear(2, 2), last=nn.Linear(2, 2)))
+    names = list(network.state_dict())
+    for value in (2.0, 3.0, 1.0):
+        set_temperature(network, value)
+        assert list(network.state_dict()) == names
+    assert len(network) == 2

@@ -58,18 +58,28 @@ class Levels:
     ) -> None:
         missing, *seen = np.bincount(codes.astype(np.intp) + 1, weights, minlength=len(levels) + 1)
         mass = {level: weight for level, weight in zip(levels, seen, strict=True) if weight > 0}
-        self.categories = _sorted(list(mass), missing=missing > 0)
-        masses = np.array([mass.get(level, missing) for level in self.categories])
+        categories = _sorted(list(mass), missing=missing > 0)
+        masses = np.array([mass.get(level, missing) for level in categories])
         rare = np.zeros(len(masses), dtype=bool)
         if len(masses) >= MAX_CATEGORIES:
             rare[masses.argsort(kind="stable")[: 1 - MAX_CATEGORIES]] = True
-        self.infrequent = self.categories[rare]
-        self.frequent = self.categories[~rare]
+        self._keep(categories, rare)
+
+    def _keep(self, categories: NDArray[Any], rare: NDArray[np.bool_]) -> None:
+        """Set all that is known of sorted levels of which these share a column."""
+        self.categories, self._rare = categories, rare
+        self.infrequent, self.frequent = categories[rare], categories[~rare]
         self.width = len(self.frequent) + bool(rare.any())
         self._position = {level: place for place, level in enumerate(self.frequent)}
         self._unknown = self.width - 1 if rare.any() else -1
-        kept = missing > 0 and not rare[-1]
+        kept = categories[-1] != categories[-1] and not rare[-1]
         self._missing = len(self.frequent) - 1 if kept else self._unknown
+
+    def __getstate__(self) -> dict[str, NDArray[Any]]:
+        return {"categories": self.categories, "rare": self._rare}
+
+    def __setstate__(self, state: dict[str, NDArray[Any]]) -> None:
+        self._keep(**state)
 
     def positions(self, codes: NDArray[Any], levels: Sequence[Hashable]) -> NDArray[np.int8]:
         """For each row the encoding's column that is 1, or -1 where all are 0."""

@@ -101,12 +101,16 @@ class Encoding:
     def __init__(self, missing: Sequence[bool], levels: Sequence[Levels], dtype: DTypeLike, *, numbers: str) -> None:
         self.center, self.factor = np.zeros(len(missing)), np.zeros(len(missing))
         self.marked = np.flatnonzero(missing)
-        self.levels, self.dtype, self.numbers = levels, np.dtype(dtype), numbers
+        self.levels, self.dtype, self.numbers = levels, np.dtype(dtype).type, numbers
         self.quantiles: list[Quantiles | None] = [None] * len(missing)
         self.ranks: dict[int, Ranks] = {}
         self._scores: NormalScores | None = None
         widths = [len(missing) + len(self.marked), *(one.width for one in levels)]
         *self.starts, self.width = np.cumsum(widths).tolist()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is computed on first use."""
+        return {**self.__dict__, "_scores": None}
 
     def learn(self, place: int, statistics: Statistics) -> None:
         """Set centre and factor, or the quantiles or ranks, of one column of numbers."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 from sklearn.preprocessing import MaxAbsScaler
 
@@ -38,7 +38,7 @@ def fit_max_abs(X: sparse.csr_array) -> tuple[NDArray[np.float64], NDArray[np.bo
 
 
 def scale_sparse(
-    X: sparse.csr_array, factor: NDArray[np.float64], marked: NDArray[Any], dtype: np.dtype[Any]
+    X: sparse.csr_array, factor: NDArray[np.float64], marked: NDArray[Any], dtype: DTypeLike
 ) -> sparse.csr_array:
     """Multiply each column by its factor; a stored NaN becomes 0.
 
@@ -48,7 +48,7 @@ def scale_sparse(
     factor : ndarray of shape (n_columns,)
     marked : ndarray of int of shape (n_marked,)
         The columns whose stored NaN are marked.
-    dtype : numpy.dtype
+    dtype : {numpy.float32, numpy.float64}
 
     Returns
     -------
@@ -65,7 +65,7 @@ def scale_sparse(
     >>> import numpy as np
     >>> from scipy import sparse
     >>> X = sparse.csr_array([[0.0, 4.0], [0.0, np.nan]])
-    >>> scale_sparse(X, np.array([1.0, 0.25]), np.array([1]), np.dtype(np.float32)).toarray()
+    >>> scale_sparse(X, np.array([1.0, 0.25]), np.array([1]), np.float32).toarray()
     array([[0., 1., 0.],
            [0., 0., 1.]], dtype=float32)
     """

@@ -273,6 +273,10 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
             self._encoding.learn(place, one)
         self.center_ = np.array([one.center for one in statistics])
         self.scale_ = np.array([1 / one.scale if one.scale else 1.0 for one in statistics])
+        self._describe()
+
+    def _describe(self) -> None:
+        """Set what the encoding tells of itself."""
         self.indicator_columns_ = self.numeric_columns_[self._encoding.marked]
         self.categories_ = [one.categories for one in self._encoding.levels]
         self.n_features_out_ = self._encoding.width

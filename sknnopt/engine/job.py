@@ -93,7 +93,26 @@ class Progress:
     steps: int = 0
     epochs: int = 0
     schedule_state: Any = None
-    torch_random: Tensor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Hold arrays in the place of tensors."""
+        return self._with(_as_array, self.__dict__)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(self._with(_as_tensor, state))
+
+    @staticmethod
+    def _with(change: Callable[[Any], Any], own: dict[str, Any]) -> dict[str, Any]:
+        state = {name: change(value) for name, value in own["state"].items()}
+        return {**own, "parameters": change(own["parameters"]), "buffers": change(own["buffers"]), "state": state}
+
+
+def _as_array(value: Any) -> Any:
+    return value.numpy() if isinstance(value, Tensor) and value.dtype != torch.bfloat16 else value
+
+
+def _as_tensor(value: Any) -> Any:
+    return torch.tensor(value) if isinstance(value, np.ndarray) else value
 
 
 class Jury(Protocol):

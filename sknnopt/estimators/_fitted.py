@@ -3,11 +3,12 @@
 import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
@@ -18,9 +19,10 @@ from sknnopt.data import ClassTarget, RegressionTarget
 from sknnopt.engine import Job, Progress, Result, SkorchObserver, make_net, record_epoch
 from sknnopt.estimators._calibration import Settings, settle
 from sknnopt.estimators._histories import comparable, mean_history, member_histories
+from sknnopt.estimators._modules import assembled, fitted_module, members, packed, unpacked
 from sknnopt.estimators._parameters import hidden_sizes, resolve_initializer
 from sknnopt.losses import Loss
-from sknnopt.nn import MemberAverage, Network, load_member, set_temperature
+from sknnopt.nn import Network, StackedNetwork
 
 
 class FittedMixin:
@@ -34,7 +36,8 @@ class FittedMixin:
     recipe_weights_: NDArray[np.float64]
     member_histories_: dict[str, NDArray[np.float64]]
     _settings: Settings
-    _optimizer_structures: list[tuple[Any, ...]]
+    _optimizers: list[optimizers.Optimizer]
+    _networks: list[StackedNetwork | None]
 
     def _warn_of_divergence(self, results: Sequence[Result]) -> None:
         diverged = [result for result in results if result.diverged is not None]
@@ -78,8 +81,11 @@ class FittedMixin:
         self.__dict__.pop("_net", None)
         if keep:
             self._progress = [result.progress for _, result in survivors]
-        self._fitted_shape, self._first_kind = self._shape(), self._kinds()[0].size  # type: ignore[attr-defined]
-        self._optimizer_structures = [optimizers.get(one.params["optimizer"]).structure() for one in self._kinds()]  # type: ignore[attr-defined]
+        self._fitted_shape, self._member_kinds = self._shape(), kinds
+        self._optimizers = [clone(optimizers.get(one.params["optimizer"])) for one in self._kinds()]  # type: ignore[attr-defined]
+        network_of = {r: job.network for (job, _), r in zip(survivors, kinds, strict=True)}
+        own = {r: network for r, network in network_of.items() if isinstance(network, StackedNetwork)}
+        self._networks = [own.get(r) for r in range(len(self._optimizers))]
         observers = [getattr(job.observer, "parts", ()) for job, _ in survivors]
         nets = [part.net for parts in observers for part in parts if isinstance(part, SkorchObserver)]
         if len(nets) == 1 and nets[0] is not None:
@@ -100,13 +106,7 @@ class FittedMixin:
                 found = found._replace(weights=self._settings.weights)
             if again and going_on and (calibrates or conforms):
                 found = self._settings
-        for module, r in zip(modules, kind_of, strict=True):
-            set_temperature(module, found.temperatures[r])
-        whole = modules[0]
-        if len(modules) > 1:
-            whole = MemberAverage(modules, self.loss_.link, found.of_members(kind_of))
-            whole.temperature = found.average
-        self.module_ = whole.eval()
+        self.module_ = assembled(modules, kind_of, found, self.loss_.link)
         self._settings, self.recipe_weights_ = found, np.array(found.weights)
 
     def _calibrates(self) -> bool:
@@ -132,12 +132,23 @@ class FittedMixin:
     def _n_classes(self) -> int | None:
         return self.target_.n_outputs_ if "classification" in self.loss_.tasks else None
 
+    def __copy__(self) -> Self:
+        """Return an estimator with the same attributes."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what can be made again."""
+        """Leave out what can be made again; built-in networks are arrays, but for those a fitted skorch net holds."""
         state: dict[str, Any] = {**super().__getstate__()}  # type: ignore[dict-item]
-        if not self.callbacks:
-            state.pop("_net", None)
-        return state
+        state.pop("_devices", None)
+        if self.callbacks:
+            return state
+        state.pop("_net", None)
+        return packed(state)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(unpacked(state))  # type: ignore[misc]
 
     @property
     def loss_curve_(self) -> list[float]:
@@ -201,7 +212,7 @@ class FittedMixin:
             kept = [progress[k] for k in places]
         if anew:
             kept = [dataclasses.replace(progress, epochs=0) for progress in kept]
-        if optimizer.structure() != self._optimizer_structures[kind]:
+        if optimizer.structure() != self._optimizers[kind].structure():
             kept = [
                 dataclasses.replace(progress, state=_without_optimizer(progress.state), steps=0) for progress in kept
             ]
@@ -255,19 +266,6 @@ def embedding_of(params: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def members(module: nn.Module) -> list[nn.Module]:
-    """Return the modules of the members."""
-    return list(module.members) if isinstance(module, MemberAverage) else [module]
-
-
-def own_members(estimator: Any) -> list[nn.Module]:
-    """Return the modules of a fitted estimator's members of the first kind, all if none of these is left."""
-    modules = members(estimator.module_)
-    count = estimator._first_kind
-    own = [module for module, place in zip(modules, estimator._places, strict=True) if place < count]
-    return own or modules
-
-
 def _progress_of(network: Network, module: nn.Module, dtype: torch.dtype) -> Progress:
     """Return the weights of a fitted module as the engine's starting point, everything else fresh."""
     own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
@@ -277,16 +275,3 @@ def _progress_of(network: Network, module: nn.Module, dtype: torch.dtype) -> Pro
             for name, view in layout.single(values).items():
                 view.copy_(own[name])
     return Progress(parameters=flat[0], buffers=flat[1])
-
-
-def fitted_module(job: Job, result: Result) -> nn.Module:
-    """Return a plain module with the member's weights, on the CPU."""
-    module = job.network.module()
-    parameters = job.network.layout.single(result.parameters)
-    buffers = job.network.buffers.single(result.buffers)
-    load_member(
-        module,
-        {name: value.clone() for name, value in parameters.items()},
-        {name: value.clone() for name, value in buffers.items()},
-    )
-    return module.to("cpu")

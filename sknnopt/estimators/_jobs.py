@@ -13,9 +13,10 @@ from sknnopt._random import forked_torch_random
 from sknnopt.engine import Job, Observer, Observers, Panel, Printer, Progress, SkorchObserver, Validation, make_net
 from sknnopt.estimators._data import HeldOut, MemberData, Prepared
 from sknnopt.estimators._devices import auto_device
-from sknnopt.estimators._fitted import FittedMixin, members
+from sknnopt.estimators._fitted import FittedMixin
 from sknnopt.estimators._inputs import resolve_inputs
 from sknnopt.estimators._kinds import Kind
+from sknnopt.estimators._modules import members
 from sknnopt.estimators._parameters import resolve_network, resolve_techniques
 from sknnopt.estimators._preparation import PRECISIONS, PreparingEstimator
 from sknnopt.estimators._recipes import Params, naming

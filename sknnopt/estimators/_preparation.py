@@ -109,7 +109,7 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
     def _new_encoder(self) -> TableEncoder | None:
         if self.preprocessing is None:
             return None
-        dtype = PRECISIONS[self.precision].array
+        dtype = PRECISIONS[self.precision].array.type
         return TableEncoder(categorical_features=self.categorical_features, numbers=self.preprocessing, dtype=dtype)
 
     def _given_rows(self, X: Any, y: Any, sample_weight: Any) -> HeldOut:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sknnopt.engine import Job, Result, Validation, train
-from sknnopt.estimators._fitted import fitted_module
 from sknnopt.estimators._folds import split_rows
+from sknnopt.estimators._modules import fitted_module
 from sknnopt.nn import padded, predict_scores
+from sknnopt.optimizers import Optimizer
 
 FACTORS = np.logspace(-2.5, 1.5, 12)
 """Learning rates that a range test tries, as multiples of the optimizer's default.
@@ -201,7 +202,7 @@ class AutoRateMixin:
     learning_rate_test_: dict[str, Any] | list[dict[str, Any] | None] | None
     _seed: int
     _rates: list[Rate]
-    _optimizer_structures: list[tuple[Any, ...]]
+    _optimizers: list[Optimizer]
 
     def _with_learning_rate(self, jobs: list[Job], kind_of: NDArray[np.intp], *, again: bool) -> list[Job]:
         """Return the jobs with their learning rate, and set what the user may read of it.
@@ -231,7 +232,7 @@ class AutoRateMixin:
         techniques = first.techniques
         if wanted != "auto":
             return Rate(techniques.learning_rate, None)
-        same = before is not None and techniques.optimizer.structure() == self._optimizer_structures[kind]
+        same = before is not None and techniques.optimizer.structure() == self._optimizers[kind].structure()
         if before is not None and before.test is not None and same:
             return before
         test = range_test(first, self._seed)

@@ -18,9 +18,10 @@ from sknnopt.estimators._data import MemberData, Prepared
 from sknnopt.estimators._embedded import EmbeddedColumns
 from sknnopt.estimators._encodings import inputs_of
 from sknnopt.estimators._ends import Ends, Tensors, first_layer
-from sknnopt.estimators._fitted import FittedMixin, embedding_of, members, own_members
+from sknnopt.estimators._fitted import FittedMixin, embedding_of
 from sknnopt.estimators._layer_choice import primary_names
 from sknnopt.estimators._matching import input_map, lines_between, output_map
+from sknnopt.estimators._modules import members, own_members
 from sknnopt.initializers import Initializer
 from sknnopt.nn import CustomNetwork, InputEmbedding, Network, ScaledLinear, StackedNetwork
 

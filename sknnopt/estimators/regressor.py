@@ -180,7 +180,7 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         self.loss_ = losses.get(self.loss, task=self._task)
         self.target_ = RegressionTarget(
             scale="standard" if self.loss_.scales_target else "mean" if self.loss_.link == "exp" else None,
-            dtype=PRECISIONS[self.precision].array,
+            dtype=PRECISIONS[self.precision].array.type,
         )
 
     @property
@@ -259,6 +259,10 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         going_on: bool,
     ) -> None:  # fmt: skip
         super()._settle(jobs, modules, kind_of, again=again, going_on=going_on)
+        self._show_quantiles()
+
+    def _show_quantiles(self) -> None:
+        """Set the attributes that tell what becomes of quantiles; there are none with another loss."""
         for name in ("quantile_shift_", "quantile_factors_"):
             self.__dict__.pop(name, None)
         if isinstance(self.loss_, losses.Quantile):

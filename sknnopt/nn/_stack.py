@@ -3,9 +3,10 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -51,6 +52,10 @@ class StackedNetwork(ABC):
     inputs: Inputs | None = None
 
     stackable = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is computed on first use."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def heads(self) -> int:

@@ -48,7 +48,7 @@ def set_temperature(module: nn.Module, value: float) -> None:
             del module._forward_hooks[key]
     sequence = module if isinstance(module, nn.Sequential) and type(module) is nn.Sequential else None
     if sequence is not None and len(sequence) and isinstance(sequence[-1], Temperature):
-        del sequence[-1]
+        delattr(sequence, next(reversed(sequence._modules)))  # `del sequence[-1]` would rename the others
     if value == 1:
         return
     if sequence is not None:
