@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from joblib.parallel import FallbackToBackend
@@ -23,16 +23,36 @@ from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.parallel import _FuncWrapper
 from sklearn.utils.validation import _check_feature_names_in, _check_method_params, _check_sample_weight
 
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:  # before 1.9
+if TYPE_CHECKING:  # what scikit-learn does not annotate, for type checkers of users' code
+    Method = TypeVar("Method", bound=Callable[..., Any])
 
-    class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Nothing: this scikit-learn has no callbacks."""
+    class ClassifierMixin:
+        def score(self, X: Any, y: Any, sample_weight: Any = None) -> float: ...
 
-    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the method as it is."""
-        return method
+    class RegressorMixin:
+        def score(self, X: Any, y: Any, sample_weight: Any = None) -> float: ...
+
+    class CallbackSupportMixin:
+        def set_callbacks(self, *callbacks: Any) -> Self: ...
+        def _init_callback_context(self, *, max_subtasks: int, sequential_subtasks: bool) -> Any: ...
+
+    def with_callbacks(method: Method) -> Method: ...
+    def available_if(check: Callable[[Any], bool]) -> Callable[[Method], Method]: ...
+
+else:
+    from sklearn.base import ClassifierMixin, RegressorMixin
+    from sklearn.utils.metaestimators import available_if
+
+    try:
+        from sklearn.callback import CallbackSupportMixin, with_callbacks
+    except ImportError:  # before 1.9
+
+        class CallbackSupportMixin:
+            """Nothing: this scikit-learn has no callbacks."""
+
+        def with_callbacks(method):
+            """Return the method as it is."""
+            return method
 
 
 CALLBACK_STATE = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
@@ -41,11 +61,13 @@ CALLBACK_STATE = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 __all__ = [
     "CALLBACK_STATE",
     "CallbackSupportMixin",
+    "ClassifierMixin",
     "Estimator",
     "FallbackToBackend",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
+    "RegressorMixin",
     "StrOptions",
     "_check_feature_names_in",
     "_check_method_params",
@@ -53,6 +75,7 @@ __all__ = [
     "_clone_parametrized",
     "_safe_split",
     "asked_by_ensemble",
+    "available_if",
     "check_matplotlib_support",
     "dispatches_to_others",
     "in_this_process",

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "sknnopt"
 
 LAYERS = [
-    {"_compat", "_choices", "_layout", "_memory", "_random", "_threads", "_version"},
+    {"_compat", "_choices", "_layout", "_literals", "_memory", "_random", "_threads", "_version"},
     {
         "activations",
         "averaging",

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from .._choices import resolve
+from .._literals import ActivationName
 from ._base import Activation, FunctionActivation
 from ._gated import GLU
 from ._hard import HardSigmoid, HardSwish, HardTanh, ReLU6
@@ -63,9 +65,9 @@ REGISTRY: dict[str, Callable[[], Activation]] = ELEMENTWISE | {
 }
 
 
-def names() -> list[str]:
+def names() -> list[ActivationName]:
     """All accepted names, sorted."""
-    return sorted(REGISTRY)
+    return cast("list[ActivationName]", sorted(REGISTRY))
 
 
 def get(value: object) -> Activation:

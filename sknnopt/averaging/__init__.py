@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from .._choices import resolve
+from .._literals import AveragingName
 from ._averages import EMA, SWA
 from ._base import Averaging, FunctionAveraging
 
@@ -13,9 +15,9 @@ __all__ = ["EMA", "REGISTRY", "SWA", "Averaging", "FunctionAveraging", "get", "n
 REGISTRY: dict[str, Callable[[], Averaging]] = {"ema": EMA, "swa": SWA}
 
 
-def names() -> list[str]:
+def names() -> list[AveragingName]:
     """All accepted names, sorted."""
-    return sorted(REGISTRY)
+    return cast("list[AveragingName]", sorted(REGISTRY))
 
 
 def get(value: object) -> Averaging | None:

@@ -4,8 +4,10 @@ Columns are embedded one by one, each with weights of its own, which are trained
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 from .._choices import resolve
+from .._literals import NumericEmbeddingName
 from ._base import NumericEmbedding
 from ._periodic import Periodic
 from ._piecewise_linear import PiecewiseLinear
@@ -18,7 +20,7 @@ REGISTRY: Mapping[str, type[NumericEmbedding]] = {
 }
 
 
-def names() -> list[str]:
+def names() -> list[NumericEmbeddingName]:
     """Return the accepted names.
 
     Examples
@@ -26,7 +28,7 @@ def names() -> list[str]:
     >>> names()
     ['periodic', 'piecewise_linear']
     """
-    return sorted(REGISTRY)
+    return cast("list[NumericEmbeddingName]", sorted(REGISTRY))
 
 
 def get(value: object) -> NumericEmbedding | None:

@@ -2,17 +2,26 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_softmax, softmax
-from sklearn.base import ClassifierMixin
 from torch import nn
 
 from sknnopt import losses
-from sknnopt._compat import Interval, StrOptions
+from sknnopt._compat import ClassifierMixin, Interval, StrOptions
+from sknnopt._literals import (
+    ActivationName,
+    AveragingName,
+    ClassificationLossName,
+    InitializerName,
+    NumericEmbeddingName,
+    OptimizerName,
+    PenaltyName,
+    ScheduleName,
+)
 from sknnopt.activations import Activation
 from sknnopt.averaging import Averaging
 from sknnopt.data import ClassTarget, check_weights
@@ -65,46 +74,46 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
     def __init__(
         self,
         *,
-        network: str | nn.Module | Callable[..., nn.Module] = "mlp",
+        network: Literal["mlp", "resnet", "tabm"] | nn.Module | Callable[..., nn.Module] = "mlp",
         hidden_layer_sizes: int | Sequence[int] = (128, 128),
         n_heads: int = 32,
-        activation: str | Activation | Callable[..., Any] = "relu",
-        normalization: str | None = None,
-        numeric_embedding: str | NumericEmbedding | None = "auto",
-        categorical_embedding: int | str | None = "auto",
+        activation: ActivationName | Activation | Callable[..., Any] = "relu",
+        normalization: Literal["batch", "layer"] | None = None,
+        numeric_embedding: Literal["auto"] | NumericEmbeddingName | NumericEmbedding | None = "auto",
+        categorical_embedding: int | Literal["auto"] | None = "auto",
         input_scale: bool = False,
-        dropout: float | str | Sequence[float] | Scheduled = "auto",
-        initializer: str | Initializer | Callable[..., Any] = "auto",
-        optimizer: str | Optimizer | Callable[..., Any] = "adamw",
-        learning_rate: float | str | None = None,
+        dropout: float | Literal["auto"] | Sequence[float] | Scheduled = "auto",
+        initializer: Literal["auto"] | InitializerName | Initializer | Callable[..., Any] = "auto",
+        optimizer: OptimizerName | Optimizer | Callable[..., Any] = "adamw",
+        learning_rate: float | Literal["auto"] | None = None,
         weight_decay: float | Scheduled | None = None,
-        schedule: str | Schedule | Callable[..., Any] = "constant",
+        schedule: ScheduleName | Schedule | Callable[..., Any] = "constant",
         warmup: float = 0.0,
-        batch_size: int | str = "auto",
+        batch_size: int | Literal["auto"] = "auto",
         max_epochs: int = 150,
         gradient_clipping: float | None = 1.0,
-        weight_averaging: str | Averaging | Callable[..., Any] | None = "auto",
+        weight_averaging: Literal["auto"] | AveragingName | Averaging | Callable[..., Any] | None = "auto",
         initial_weights: Any = None,
         frozen_layers: int | str | Sequence[str] | None = None,
         layer_rates: Mapping[str, float] | float | None = None,
-        loss: str | Loss | Callable[..., Any] = "auto",
-        regularization: str | Regularizer | Callable[..., Any] | None = None,
+        loss: Literal["auto"] | ClassificationLossName | Loss | Callable[..., Any] = "auto",
+        regularization: PenaltyName | Regularizer | Callable[..., Any] | None = None,
         mixup: float = 0.0,
-        label_smoothing: float | str = "auto",
-        early_stopping: bool | str = "auto",
+        label_smoothing: float | Literal["auto"] = "auto",
+        early_stopping: bool | Literal["auto"] = "auto",
         scoring: str | Callable[..., float] = "loss",
         validation_fraction: float = 0.125,
         n_iter_no_change: int = 15,
         tol: float = 1e-4,
-        calibration: str | None = "temperature",
+        calibration: Literal["temperature"] | None = "temperature",
         n_members: int = 12,
         recipes: Sequence[Mapping[str, Any]] | None = None,
         n_restarts: int = 1,
-        preprocessing: str | None = "auto",
+        preprocessing: Literal["auto", "robust", "quantile_normal", "standard"] | None = "auto",
         categorical_features: Any = "from_dtype",
-        class_weight: Mapping[Any, float] | list[Mapping[Any, float]] | str | None = None,
+        class_weight: Mapping[Any, float] | list[Mapping[Any, float]] | Literal["balanced"] | None = None,
         device: str | torch.device | Sequence[str | torch.device] = "auto",
-        precision: str = "float32",
+        precision: Literal["float32", "float64", "bf16"] = "float32",
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         callbacks: Sequence[Any] | None = None,

@@ -9,8 +9,10 @@ at the whole network afterwards, and at what some of the member's training rows 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from .._choices import resolve
+from .._literals import InitializerName
 from ._adapted import LSUV, DataDependent, ZeroOutput
 from ._base import FunctionInitializer, Initializer
 from ._fixed import Constant, Normal, TruncatedNormal, Uniform, Zeros
@@ -81,9 +83,9 @@ REGISTRY: dict[str, Callable[[], Initializer]] = {
 }
 
 
-def names() -> list[str]:
+def names() -> list[InitializerName]:
     """All accepted names, sorted."""
-    return sorted(REGISTRY)
+    return cast("list[InitializerName]", sorted(REGISTRY))
 
 
 def get(value: object) -> Initializer:

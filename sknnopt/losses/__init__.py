@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal, overload
 
 from .._choices import resolve
 from .._compat import InvalidParameterError
+from .._literals import ClassificationLossName, RegressionLossName
 from ._base import FunctionLoss, Link, Loss
 from ._classification import CrossEntropy, SigmoidCrossEntropy
 from ._focal import Focal, SigmoidFocal
@@ -67,7 +68,13 @@ _AUTO: dict[str, Callable[[], Loss]] = {
 _LINK: dict[str, Link] = {"classification": "softmax", "multilabel": "sigmoid", "regression": "identity"}
 
 
-def names(task: str | None = None) -> list[str]:
+@overload
+def names(task: Literal["classification", "multilabel"]) -> list[ClassificationLossName]: ...
+@overload
+def names(task: Literal["regression"]) -> list[RegressionLossName]: ...
+@overload
+def names(task: str | None = None) -> list[ClassificationLossName | RegressionLossName]: ...
+def names(task: str | None = None) -> list[Any]:
     """All accepted names, sorted.
 
     Parameters

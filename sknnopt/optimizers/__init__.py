@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from .._choices import resolve
+from .._literals import OptimizerName
 from ._adabelief import AdaBelief
 from ._adafactor import Adafactor
 from ._adam import Adam, Adamax, AdamW, NAdam, RAdam
@@ -94,9 +96,9 @@ REGISTRY: dict[str, Callable[[], Optimizer]] = {
 }
 
 
-def names() -> list[str]:
+def names() -> list[OptimizerName]:
     """All accepted names, sorted."""
-    return sorted(REGISTRY)
+    return cast("list[OptimizerName]", sorted(REGISTRY))
 
 
 def get(value: object, *, parameter: str = "optimizer") -> Optimizer:

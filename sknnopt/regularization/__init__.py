@@ -9,8 +9,10 @@ method through `hyper`, as (K, 1) tensors made from each member's own `strengths
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from .._choices import resolve
+from .._literals import PenaltyName
 from ._base import FunctionRegularizer, Regularizer
 from ._constraints import MaxNorm, SpectralNorm
 from ._depth import StochasticDepth
@@ -61,9 +63,9 @@ REGISTRY: dict[str, Callable[[], Regularizer]] = {
 }
 
 
-def names() -> list[str]:
+def names() -> list[PenaltyName]:
     """All accepted names, sorted."""
-    return sorted(REGISTRY)
+    return cast("list[PenaltyName]", sorted(REGISTRY))
 
 
 def get(value: object) -> Regularizer | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from .._choices import resolve
+from .._literals import ScheduleName
 from ._base import FunctionSchedule, Schedule
 from ._cycles import CosineRestarts, CosLog, Cyclic, OneCycle, WarmupStableDecay
 from ._decays import Constant, Cosine, Exponential, FlatCosine, InverseSqrt, Linear, MultiStep, Polynomial, Step
@@ -32,9 +34,9 @@ REGISTRY: dict[str, Callable[[], Schedule]] = {
 }
 
 
-def names() -> list[str]:
+def names() -> list[ScheduleName]:
     """All accepted names, sorted."""
-    return sorted(REGISTRY)
+    return cast("list[ScheduleName]", sorted(REGISTRY))
 
 
 def get(value: object) -> Schedule:
