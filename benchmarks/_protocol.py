@@ -22,6 +22,10 @@ TABLES = (
     "adult", "churn", "magic", "phoneme", "credit_g", "letter", "satimage", "students_dropout", "splice",
     "california", "diamonds", "ames", "bike_sharing", "wine_quality", "cpu_act", "concrete",
 )  # fmt: skip
+HELD_OUT = (
+    "bank_marketing", "give_me_credit", "bank_churn", "online_shoppers", "hr_job_change", "electricity", "higgs_7k",
+    "covtype_20k", "connect4", "anneal", "house_sales", "miami_housing", "house_16h", "pol", "elevators", "ailerons",
+)  # fmt: skip
 LARGE = ("adult", "bank_marketing", "diamonds", "connect4")
 MAX_TRAIN = 5000
 MAX_TEST = 5000

@@ -8,7 +8,7 @@ after a first fit of 100 rows in each process. Log loss clips the probability of
 
     python benchmarks/accuracy.py --data DIRECTORY --models hgb catboost realmlp-td --missing
     python benchmarks/accuracy.py --data DIRECTORY --models sknnopt --params '{"n_members": 4}' --label four
-    python benchmarks/accuracy.py --report [--tables adult churn] [--markdown PAGE]
+    python benchmarks/accuracy.py --report [--tables adult churn] [--rows 300 | --large | --held-out] [--markdown PAGE]
 """
 
 import argparse
@@ -25,7 +25,7 @@ os.environ.update(dict.fromkeys(THREADS, "1"))  # before the libraries are impor
 
 from _common import one_thread  # noqa: E402
 from _peers import MODELS, OURS  # noqa: E402
-from _protocol import ALL_ROWS, KEY, LARGE, MAX_TRAIN, TABLES, Record, Run, cells, measure, read, write  # noqa: E402
+from _protocol import ALL_ROWS, HELD_OUT, KEY, LARGE, MAX_TRAIN, TABLES, Record, Run, cells, measure, read, write  # noqa: E402
 from _ranking import report  # noqa: E402
 
 RESULTS = Path(__file__).resolve().parent / "results" / "accuracy.json"
@@ -50,7 +50,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tables", nargs="+", metavar="TABLE")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--rows", type=int, default=MAX_TRAIN, help="training rows, at most")
-    parser.add_argument("--large", action="store_true", help="all rows")
+    parser.add_argument("--large", action="store_true", help="all rows, of large tables")
+    parser.add_argument("--held-out", action="store_true", help="the tables that no default was chosen on")
     parser.add_argument("--params", type=json.loads, default={}, help="parameters of ours, as JSON")
     parser.add_argument("--label", help="the name of ours with --params in the results")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
@@ -59,7 +60,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, help="write the comparison to that page, run nothing")
     options = parser.parse_args()
     options.rows = ALL_ROWS if options.large else options.rows
-    options.tables = options.tables or list(LARGE if options.large else TABLES)
+    options.tables = options.tables or list(HELD_OUT if options.held_out else LARGE if options.large else TABLES)
     if options.report or options.markdown:
         return options
     options.models = options.models or (MODELS_LARGE if options.large else list(OURS)[:1])

@@ -10,6 +10,7 @@ of the target's standard deviation, as are widths.
 import argparse
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,9 @@ def figures(predicted: np.ndarray, y: np.ndarray, seconds: float) -> Figures:
     return (*map(float, held), float(np.mean(high - low) / y.std()), float(loss / y.std()), seconds)
 
 
-def networks(X: Any, y: np.ndarray, X_test: Any) -> tuple[np.ndarray, float]:
+def networks(X: Any, y: np.ndarray, X_test: Any, **settings: Any) -> tuple[np.ndarray, float]:
     start = time.process_time()
-    network = NNRegressor(loss=Quantile(quantile=list(LEVELS)), random_state=0).fit(X, y)
+    network = NNRegressor(loss=Quantile(quantile=list(LEVELS)), random_state=0, **settings).fit(X, y)
     return network.predict_quantiles(X_test), time.process_time() - start
 
 
@@ -55,6 +56,9 @@ def boosting(X: Any, y: np.ndarray, X_test: Any) -> tuple[np.ndarray, float]:
 def _prefix(model: Any) -> str:
     """Prefix of the boosting's own parameters."""
     return next(name.removesuffix("quantile") for name in model.get_params() if name.endswith("quantile"))
+
+
+MODELS = {"sknnopt": networks, "without calibration": partial(networks, calibration=None), "hgb": boosting}
 
 
 def main() -> None:
@@ -74,7 +78,7 @@ def main() -> None:
         found: dict[str, list[Figures]] = {}
         for seed in options.seeds:
             train, test = split(y, True, seed, MAX_TRAIN)
-            for label, model in (("sknnopt", networks), ("hgb", boosting)):
+            for label, model in MODELS.items():
                 predicted, seconds = model(X.iloc[train], y[train], X.iloc[test])
                 found.setdefault(label, []).append(figures(predicted, y[test], seconds))
         for label, values in found.items():
