@@ -46,7 +46,7 @@ DIFFERS = {
     "test_warm_start": "a warm start with fewer classes goes on; one with other classes raises as there",
     "test_n_iter_no_change": f"{_INSIDE}; {_PLATEAU}",
     "test_n_iter_no_change_inf": f"{_INSIDE}; `n_iter_no_change` is a whole number",
-    "test_early_stopping_stratified": "withheld rows are not stratified where a class has too few rows; that is no error",
+    "test_early_stopping_stratified": "rows are not withheld by class where one has too few; that is no error",
     "test_mlp_param_dtypes": "weights are of the type that `precision` says, whatever the table's",
     "test_mlp_warm_start_no_convergence": _WARNING,
     "test_mlp_partial_fit_after_fit": "`partial_fit` goes on after a fit with early stopping",
@@ -148,7 +148,7 @@ def page() -> str:
     lines = [
         "# scikit-learn's tests of its MLP",
         "",
-        "Written by `python tests/test_sklearn_mlp.py`. The tests of `MLPClassifier` and `MLPRegressor` in scikit-learn",
+        "Written by `python tests/test_sklearn_mlp.py`. Tests of `MLPClassifier` and `MLPRegressor` in scikit-learn",
         "1.9, run with our estimators under scikit-learn's parameters, as plain networks without embeddings, ensembles",
         "and averages.",
         "",
