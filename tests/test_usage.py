@@ -1,5 +1,7 @@
 """What a user ran into once: each of these was a defect."""
 
+import subprocess
+import sys
 import warnings
 from typing import Any
 
@@ -184,3 +186,22 @@ def test_no_warning_on_plain_use() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         basic(NNClassifier, **QUICK).fit(*IRIS).predict(IRIS[0])
+
+
+IMPORTED = """
+import sys
+import skorch.callbacks, sklearn.base, torch
+before = set(sys.modules)
+import sknnopt
+new = {name.partition(".")[0] for name in set(sys.modules) - before}
+optional = {
+    "matplotlib", "pandas", "polars", "rich", "onnx", "onnxruntime", "skops", "tensorboard", "mlflow", "wandb",
+    "distributed", "IPython",
+}
+print(sorted(new & optional))
+"""
+
+
+def test_an_import_loads_nothing_that_is_optional() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "[]"
