@@ -29,11 +29,11 @@ LAYERS = [
     {"engine"},
     {"estimators"},
     {"model_selection"},
-    {"inspection", "persistence"},
+    {"export", "inspection", "persistence"},
     {"__init__"},
 ]
 LAYER = {unit: number for number, units in enumerate(LAYERS) for unit in units}
-OPTIONAL = {"pandas", "polars", "pyarrow", "matplotlib"}
+OPTIONAL = {"pandas", "polars", "pyarrow", "matplotlib", "onnx", "onnxruntime", "onnxscript"}
 TECHNIQUES = ["activations", "embeddings", "initializers", "losses", "schedules", "optimizers", "regularization"]
 
 FILES = sorted(PACKAGE.rglob("*.py"))
