@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sknnopt._compat import InvalidParameterError
 from sknnopt.data.reading import naming
 from sknnopt.export._graph import STRING, Graph, Value
 from sknnopt.export._translate import translate
@@ -86,7 +85,7 @@ def _codes(graph: Graph, name: str, levels: Sequence[Hashable], missing: str) ->
 
 def _codes_of_strings(graph: Graph, name: str, codes: dict[Any, int], missing: str, of_missing: int) -> Value:
     if missing in codes:
-        raise InvalidParameterError(
+        raise ValueError(
             f"{missing!r}, which the 'missing' parameter of export_onnx says stands for a missing category, is a level"
             " itself. Pass another string."
         )

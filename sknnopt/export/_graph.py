@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Graph", "Value"]
+__all__ = ["STRING", "Graph", "Value", "binary", "brought"]
 
 STRING = "string"
 """Stands among torch's types for that of strings, which torch does not have."""
@@ -156,8 +156,12 @@ def binary(kind: str, one: Any, other: Any, dtype: Any = None) -> Value:
     together = torch.result_type(_like(one), _like(other))
     if kind == "Div" and not together.is_floating_point:
         together = torch.get_default_dtype()
-    pair = [side.to(together) if isinstance(side, Value) else graph.value(side, together) for side in (one, other)]
-    return graph.op(kind, *pair, dtype=dtype)
+    return graph.op(kind, *(brought(graph, side, together) for side in (one, other)), dtype=dtype)
+
+
+def brought(graph: Graph, side: Any, dtype: torch.dtype) -> Value:
+    """Return a value, tensor or number as a value of a type."""
+    return side.to(dtype) if isinstance(side, Value) else graph.value(side, dtype)
 
 
 def _like(side: Any) -> Any:

@@ -69,7 +69,7 @@ class Average(nn.Module):
         super().__init__()
         self.link = link
         shares = torch.tensor(weights or [1 / count] * count, dtype=torch.float64)
-        self.register_buffer("shares", shares.view(-1, 1, 1), persistent=False)
+        self.register_buffer("shares", shares.view(-1, 1, 1))
 
     def forward(self, scores: Tensor) -> Tensor:
         """Return them."""
@@ -158,12 +158,13 @@ class Columns(nn.Module):
         super().__init__()
         self.features = Periodic(given) if isinstance(given, PeriodicFeatures) else PiecewiseLinear(given)
         self.weight, self.bias, self.relu = nn.Parameter(given.weight.mT.contiguous()), given.bias, given.relu
+        self.width = given.bias.numel()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the embedded columns, column by column."""
         features = self.features(x).transpose(0, 1)
         out = torch.matmul(features, self.weight).transpose(0, 1) + self.bias
-        out = out.reshape(-1, self.bias.numel())
+        out = out.reshape(-1, self.width)
         return torch.relu(out) if self.relu else out
 
 

@@ -30,7 +30,7 @@ class Numbers(nn.Module):
 
     def __init__(self, loss: Loss, target: Any) -> None:
         super().__init__()
-        self.link = loss.link
+        self.link, self.single = loss.link, target.n_outputs_ == 1
         self.own = None if type(loss).predict is Loss.predict else loss.predict
         self.register_buffer("scale", torch.from_numpy(target.scale_.copy()))
         self.register_buffer("mean", torch.from_numpy(target.mean_.copy()))
@@ -43,7 +43,7 @@ class Numbers(nn.Module):
         elif self.link == "exp":
             values = torch.exp(values)
         values = values * self.scale + self.mean
-        return values.reshape(-1) if len(self.scale) == 1 else values
+        return values.reshape(-1) if self.single else values
 
 
 class Quantiles(nn.Module):

@@ -54,6 +54,7 @@ class Numbers(nn.Module):
     def __init__(self, encoding: Encoding, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
+        self.marks = len(encoding.marked) > 0
         self.clips = encoding.numbers in ROBUST
         self.register_buffer("center", torch.from_numpy(encoding.center.copy()))
         self.register_buffer("factor", torch.from_numpy(encoding.factor.copy()))
@@ -74,7 +75,7 @@ class Numbers(nn.Module):
         largest = sys.float_info.max
         values = torch.where(missing, 0.0, values).clamp(-largest, largest)
         encoded = torch.where(missing, 0.0, self._encoded(values))
-        if len(self.marked):
+        if self.marks:
             encoded = torch.cat([encoded, torch.index_select(missing, 1, self.marked).to(self.dtype)], 1)
         return encoded
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
 from sknnopt.export._graph import Graph, Value
 from sknnopt.export._operations import MODULES, OPERATIONS
@@ -24,6 +23,15 @@ class _Tracer(fx.Tracer):
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         return attr_val
+
+
+class _Shapes(fx.Interpreter):
+    """Runs a traced module and notes the shape of each value."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        found = super().run_node(n)
+        n.meta["shape"] = tuple(found.shape) if isinstance(found, Tensor) else None
+        return found
 
 
 def translate(module: nn.Module, graph: Graph, inputs: Sequence[Value | None], samples: Sequence[Tensor]) -> Any:
@@ -50,7 +58,7 @@ def translate(module: nn.Module, graph: Graph, inputs: Sequence[Value | None], s
         except Exception as error:
             raise NotImplementedError(f"torch.fx cannot trace the network: {error} {ADVICE}") from error
         try:
-            ShapeProp(traced).propagate(*samples)
+            _Shapes(traced).run(*samples)
         except RuntimeError as error:
             shapes = ", ".join(str(tuple(sample.shape)) for sample in samples)
             raise NotImplementedError(f"The network cannot take rows of shape {shapes}: {error} {ADVICE}") from error
@@ -70,9 +78,8 @@ class _Translation:
             if node.op == "output":
                 return self._of(node.args[0])
             self._found[node] = found = self._translated(node)
-            shape = getattr(node.meta.get("tensor_meta"), "shape", None)
-            if isinstance(found, Value) and shape is not None:
-                found.shape = tuple(shape)
+            if isinstance(found, Value):
+                found.shape = node.meta.get("shape")
         raise AssertionError("a traced graph has an output")
 
     def _translated(self, node: fx.Node) -> Any:
