@@ -351,8 +351,8 @@ class Own(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows, n = x.shape[0], x.size(1)
         hidden = self.first(x) * self.scale
-        left, right = self.second(hidden).chunk(2, -1)
-        mixed = torch.cat([hidden, left * torch.sigmoid(right), hidden.mean(1, keepdim=True)], dim=1)
+        left, right, rest = self.second(hidden).chunk(3, -1)
+        mixed = torch.cat([hidden, left * torch.sigmoid(right), rest, hidden.mean(1, keepdim=True)], dim=1)
         folded = mixed.view(rows, -1, 1).flatten(1)[:, :11]
         softened = torch.nn.functional.softmax(x.reshape(rows, n), dim=1)[:, -2:]
         return self.last(torch.cat((folded, softened), 1)).squeeze(-1)
@@ -384,6 +384,11 @@ class Branching(Own):
         return super().forward(x) if x.sum() > -1e9 else x
 
 
+class OfImages(Own):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.mean(2))
+
+
 class OddArguments(Own):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(torch.add(x, x, alpha=2))
@@ -404,6 +409,15 @@ def test_networks_that_cannot_be_translated(network: Any, message: str, tmp_path
     assert not list(tmp_path.iterdir())
     served = export_torch(fitted)(torch.from_numpy(NUMBERS))
     np.testing.assert_allclose(served, fitted.predict_proba(NUMBERS), atol=1e-6)
+
+
+def test_rows_of_several_axes(tmp_path: Path) -> None:
+    X = np.stack([NUMBERS / 1e4] * 2, axis=2).astype(np.float32)
+    fitted = classifier(X, network=OfImages, preprocessing=None)
+    served = export_torch(fitted)(torch.from_numpy(X))
+    np.testing.assert_allclose(served, fitted.predict_proba(X), atol=1e-6)
+    with pytest.raises(NotImplementedError, match=r"The network cannot take rows of shape \(5, 3\): [^\n]*$"):
+        export_onnx(fitted, tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("opset", [18, 21])
@@ -436,11 +450,11 @@ def test_operators_that_are_not_known(opset: Any, tmp_path: Path) -> None:
     ids=lambda settings: settings["network"],
 )
 def test_modules_go_through_torch_export(settings: dict[str, Any]) -> None:
-    X = frame()[["size", "zeros", "colour"]]
+    X = frame()[["size", "zeros", "colour"]] if settings["network"] == "tabm" else NUMBERS
     fitted = classifier(X, **settings)
     given = tuple(numbers_and_codes(fitted, X))
     rows = {0: torch.export.Dim("rows")}
-    program = torch.export.export(export_torch(fitted), given, dynamic_shapes=(rows, rows))
+    program = torch.export.export(export_torch(fitted), given, dynamic_shapes=(rows,) * len(given))
     file = io.BytesIO()
     torch.export.save(program, file)
     file.seek(0)
@@ -484,6 +498,18 @@ def test_normal_quantiles() -> None:
     share = np.concatenate([[0.0], near, 1 - near, [1.0]])
     wanted = ndtri(share.clip(1e-7, 1 - 1e-7))
     np.testing.assert_allclose(session.run(None, {"p": share})[0], wanted, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("preprocessing", STATISTICS)
+def test_infinite_numbers_count_as_the_largest(preprocessing: str, tmp_path: Path) -> None:
+    X = np.column_stack([NUMBERS, np.ones(N), np.where(np.arange(N) % 8 > 1, 0.0, NUMBERS[:, 0])])
+    fitted = classifier(X, preprocessing=preprocessing)
+    module, session = export_torch(fitted), session_of(fitted, tmp_path)
+    for sign in (-1, 1):
+        wanted = fitted.predict_proba(np.full((2, 5), sign * 1e308))
+        infinite = np.full((2, 5), sign * np.inf)
+        np.testing.assert_allclose(module(torch.from_numpy(infinite)), wanted, atol=5e-6)
+        np.testing.assert_allclose(session.run(["probabilities"], {"X": infinite})[0], wanted, atol=1e-5)
 
 
 def test_levels_that_are_neither_strings_nor_numbers(tmp_path: Path) -> None:

@@ -58,7 +58,8 @@ class Numbers(nn.Module):
         self.clips = encoding.numbers in ROBUST
         self.register_buffer("center", torch.from_numpy(encoding.center.copy()))
         self.register_buffer("factor", torch.from_numpy(encoding.factor.copy()))
-        self.register_buffer("marked", torch.from_numpy(encoding.marked.astype(np.int64)))
+        if self.marks:  # torch.export.save fails on a tensor of no elements
+            self.register_buffer("marked", torch.from_numpy(encoding.marked.astype(np.int64)))
         self.scores: NormalScores | None = None
         self.ranks: RankScores | None = None
         if encoding.numbers == "quantile_normal":

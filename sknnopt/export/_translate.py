@@ -59,9 +59,10 @@ def translate(module: nn.Module, graph: Graph, inputs: Sequence[Value | None], s
             raise NotImplementedError(f"torch.fx cannot trace the network: {error} {ADVICE}") from error
         try:
             _Shapes(traced).run(*samples)
-        except RuntimeError as error:
+        except Exception as error:
             shapes = ", ".join(str(tuple(sample.shape)) for sample in samples)
-            raise NotImplementedError(f"The network cannot take rows of shape {shapes}: {error} {ADVICE}") from error
+            said = str(error).partition("\n\n")[0]  # torch.fx adds where it was
+            raise NotImplementedError(f"The network cannot take rows of shape {shapes}: {said}. {ADVICE}") from error
     return _Translation(traced, graph, inputs).run()
 
 
