@@ -105,7 +105,7 @@ if len(sys.argv) > 1:
 # Prodigy wants less. L-BFGS does not mind its rate, where its line search only begins. SGD, ASGD and RAdam stand at
 # the upper edge of the five rates and Prodigy at the lower one: their best may lie outside.
 #
-# What differs is the price. On the full batch ASGD, Rprop and L-BFGS take three to four times the seconds of AdamW here,
-# SOAP three times, without a score that is told apart; SGD has the smallest state.
+# What differs is the price. On the full batch ASGD, Rprop and L-BFGS take three to four times the seconds of AdamW
+# here, SOAP three times, without a score that is told apart; SGD has the smallest state.
 #
 # In practice: keep the default optimizer, and search the learning rate before anything else.

@@ -12,13 +12,13 @@ from scipy.special import ndtr, ndtri
 from .numeric import LARGEST, Statistics, present_values, robust_statistics
 from .scaling import missing_in
 
-__all__ = ["N_QUANTILES", "NormalScores", "Quantiles", "from_normal", "quantile_statistics"]
+__all__ = ["BOUND", "N_QUANTILES", "NormalScores", "Quantiles", "from_normal", "quantile_statistics"]
 
 #: At most so many quantiles are kept of a column.
 N_QUANTILES = 1000
 
-# Shares are kept so far from 0 and 1, by which encoded numbers lie within plus and minus 5.2.
-_BOUND = 1e-7
+#: Shares are kept so far from 0 and 1, by which encoded numbers lie within plus and minus 5.2.
+BOUND = 1e-7
 
 Floats = NDArray[np.float64]
 
@@ -187,7 +187,7 @@ class NormalScores:
         share *= self._gap[places]
         share += self._last[places]
         share = np.where(numbers == below, self._tied[places], share)
-        out[...] = ndtri(np.minimum(np.maximum(share, _BOUND), 1 - _BOUND))
+        out[...] = ndtri(np.minimum(np.maximum(share, BOUND), 1 - BOUND))
         if missing is not None:
             out[missing] = 0
         return missing
@@ -204,6 +204,6 @@ def from_normal(encoded: Floats, column: Quantiles) -> Floats:
     array([0., 1., 3.])
     """
     share = ndtr(encoded)
-    share = np.where(share < 2 * _BOUND, 0.0, np.where(share > 1 - 2 * _BOUND, 1.0, share))
+    share = np.where(share < 2 * BOUND, 0.0, np.where(share > 1 - 2 * BOUND, 1.0, share))
     shares = np.column_stack([column.first, column.last]).ravel()
     return np.interp(share, shares, np.repeat(column.values, 2))

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLIP", "check_finite", "missing_in", "scale", "smooth_clip"]
+__all__ = ["CLIP", "FAR", "check_finite", "missing_in", "scale", "smooth_clip"]
 
 #: Encoded numbers lie between minus and plus this.
 CLIP = 3.0
 
-# From here on the smooth clip is CLIP in float32 and float64 alike, so nothing is lost by cutting.
-_FAR = 1e9
+#: From here on the smooth clip is CLIP in float32 and float64 alike, so nothing is lost by cutting.
+FAR = 1e9
 
 
 def check_finite(values: NDArray[Any], dtype: np.dtype[Any] | None = None) -> None:
@@ -85,8 +85,8 @@ def scale(
         work -= center
         work *= factor
         if bound:
-            np.maximum(work, -_FAR, out=work)
-            np.minimum(work, _FAR, out=work)
+            np.maximum(work, -FAR, out=work)
+            np.minimum(work, FAR, out=work)
         out[...] = work
     if clip:
         smooth_clip(out)
