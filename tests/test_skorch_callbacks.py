@@ -12,6 +12,9 @@ import pytest
 import skorch.callbacks
 import torch
 from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import (
     BatchScoring,
     Callback,
@@ -27,9 +30,6 @@ from skorch.callbacks import (
     TrainEndCheckpoint,
     WandbLogger,
 )
-from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer
-from sklearn.model_selection import GridSearchCV
 from support import basic
 
 from sknnopt import NNClassifier, lockstep
@@ -197,7 +197,7 @@ class TestTrackers:
 
     def test_tensorboard(self, tmp_path):
         tensorboard = pytest.importorskip("torch.utils.tensorboard")
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: PLC0415
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
         callback = TensorBoard(tensorboard.SummaryWriter(tmp_path))
         clf = clone(basic(NNClassifier, **QUICK, early_stopping=True, callbacks=[callback])).fit(X, Y)
