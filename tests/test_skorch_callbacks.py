@@ -33,6 +33,7 @@ from skorch.callbacks import (
 from support import basic
 
 from sknnopt import NNClassifier, lockstep
+from sknnopt.inspection import RecordWeights
 
 X, Y = load_breast_cancer(return_X_y=True)
 QUICK = {"hidden_layer_sizes": (8,), "max_epochs": 5, "batch_size": 64, "learning_rate": 0.02, "random_state": 0}
@@ -144,6 +145,14 @@ class TestKeeping:
         losses = [record["valid_loss"] for record in clf.history_]
         assert [-score for score in clf.net_.history[:, "own"]] == pytest.approx(losses, rel=1e-4)
 
+    def test_records_of_weights_are_of_those_that_train(self):
+        plain, averaged = (
+            fitted(RecordWeights(rows=8), weight_averaging=averaging, normalization="batch").net_.callbacks_[0][1]
+            for averaging in (None, "ema")
+        )
+        assert_array_equal(averaged.weights_, plain.weights_)
+        assert_array_equal(averaged.gradients_, plain.gradients_)
+
     @pytest.mark.parametrize("callback", [EarlyStopping(), Checkpoint(), WandbLogger(SimpleNamespace())])
     def test_what_needs_withheld_rows_says_so(self, callback):
         if isinstance(callback, WandbLogger):
@@ -160,14 +169,11 @@ class TestKeeping:
 
 
 class Recorder:
-    """Stands for a tracker's run: notes what is written, at any depth, and cannot be copied."""
+    """Stands for a tracker's run: notes what is written, at any depth. What a copy notes is lost."""
 
     def __init__(self, path="", notes=None):
-        self.path, self.notes, self.lock = path, [] if notes is None else notes, threading.Lock()
+        self.path, self.notes = path, [] if notes is None else notes
         self.info = SimpleNamespace(run_id="run")
-
-    def __deepcopy__(self, memo):
-        raise AssertionError("copied")
 
     def __getitem__(self, name):
         return Recorder(f"{self.path}/{name}", self.notes)
