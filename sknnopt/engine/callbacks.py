@@ -27,7 +27,7 @@ from skorch.callbacks import (
 from torch.optim.lr_scheduler import LRScheduler as TorchScheduler
 
 INSTEAD: dict[type, str] = {
-    Freezer: "Use the 'frozen_layers' parameter.",
+    Freezer: "Use 'frozen_layers'; parameters of your own module that require no gradient stay fixed, too.",
     Unfreezer: "Fit with the 'frozen_layers' parameter set, then once more with warm_start=True and without it.",
     Initializer: "Use the 'initializer' parameter.",
     ParamMapper: "Use 'initializer', 'frozen_layers' or 'regularization', which projects weights after each step.",
