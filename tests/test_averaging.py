@@ -36,10 +36,10 @@ class Recorder:
 
         class Keep(Callback):
             def on_train_begin(self, net, **kwargs):
-                weights.append(flat(net.module_))
+                weights.append(flat(net.live_module))
 
             def on_epoch_end(self, net, **kwargs):
-                weights.append(flat(net.module_))
+                weights.append(flat(net.live_module))
 
             def __sklearn_clone__(self):
                 return self

@@ -178,6 +178,12 @@ class TestForms:
         X, y = load_diabetes(return_X_y=True)
         assert basic(NNRegressor, **QUICK, network=Flat).fit(X, y).predict(X).shape == (442,)
 
+    def test_layers_without_bias(self):
+        X, y = IRIS
+        clf = basic(NNClassifier, network=lambda n, m: nn.Sequential(nn.Linear(n, m, bias=False)), **QUICK).fit(X, y)
+        scores = clf.preprocessor_.transform(X) @ clf.module_[0].weight.detach().numpy().T
+        np.testing.assert_allclose(clf.predict_log_proba(X), scores - np.log(np.exp(scores).sum(1))[:, None], atol=1e-5)
+
     def test_frozen_and_unused_parameters(self):
         class Partly(TwoLayers):
             def __init__(self, n_inputs, n_outputs):

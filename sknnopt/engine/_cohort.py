@@ -262,9 +262,12 @@ class Cohort:
             return
         for k, member in enumerate(self.members):
             if member.finished:
+                keeps_last = member.error is None and member.keep_last()
+                if not keeps_last and member.modules:
+                    self._go_back(k)
                 with member.guard():
                     member.unwatch()
-                best = self.tensors.snapshot(k) if member.error is None and member.keep_last() else self._best[k]
+                best = self.tensors.snapshot(k) if member.error is None and keeps_last else self._best[k]
                 if self.tensors.averages and self.tensors.buffers.shape[1] > 0:
                     with member.guard():
                         best["buffers"] = fresh_statistics(member.job, best["parameters"], best["buffers"])
@@ -276,6 +279,11 @@ class Cohort:
             return
         self.tensors.select(stay)
         self._bind()
+
+    def _go_back(self, k: int) -> None:
+        """Show those who watch the member the weights that it keeps."""
+        best, tensors = self._best[k], self.tensors
+        tensors.judged[k], tensors.judged_buffers[k] = best["parameters"], best["buffers"]
 
     def _result(self, member: Member, best: dict[str, Tensor]) -> Result:
         best = {name: value.cpu() for name, value in best.items()}

@@ -1,6 +1,5 @@
 """A member's skorch net: the door to skorch's ecosystem."""
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -8,71 +7,36 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    EpochScoring,
-    GradientNormClipping,
-    LRScheduler,
-    ParamMapper,
-)
+from skorch.callbacks import EarlyStopping, EpochScoring
 from skorch.dataset import Dataset
+from skorch.exceptions import SkorchException
 from skorch.utils import noop
 from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from sknnopt._random import forked_torch_random
 from sknnopt.data.batches import Table
+from sknnopt.engine.callbacks import own_copies
 from sknnopt.losses import Loss
 from sknnopt.nn import copy_of
-
-INSTEAD = {
-    ParamMapper: "Use 'initializer'; parameters of your own module that require no gradient stay fixed.",
-    LRScheduler: "Use the 'schedule' parameter, which is computed ahead for each member.",
-    GradientNormClipping: "Use the 'gradient_clipping' parameter.",
-}
-"""Callbacks that are refused, and what to use."""
-
-
-def check_callbacks(callbacks: Sequence[Any] | None) -> None:
-    """Refuse callbacks that act on batches or gradients, which a cohort does not have one by one.
-
-    Parameters
-    ----------
-    callbacks : sequence of skorch callbacks, or of (name, callback), or None
-
-    Raises
-    ------
-    TypeError
-        If one is no skorch callback.
-    ValueError
-        If one acts on batches, gradients or the learning rate; the message names what to use instead.
-    """
-    for given in callbacks or ():
-        callback = given[1] if isinstance(given, tuple) else given
-        kind = callback if isinstance(callback, type) else type(callback)
-        if not issubclass(kind, Callback):
-            raise TypeError(f"The 'callbacks' parameter must hold skorch callbacks. Got {callback!r} instead.")
-        for refused, advice in INSTEAD.items():
-            if issubclass(kind, refused):
-                raise ValueError(f"The callback {kind.__name__} has no effect here. {advice}")
-        on_batches = [
-            name
-            for name in ("on_batch_begin", "on_batch_end", "on_grad_computed")
-            if getattr(kind, name) is not getattr(Callback, name)
-        ]
-        if on_batches and not issubclass(kind, EpochScoring):
-            raise ValueError(
-                f"The callback {kind.__name__} acts in {', '.join(on_batches)}, but members train in lockstep and only "
-                "their epochs are announced. Use a callback on epochs, such as EpochScoring."
-            )
 
 
 class _MemberNet:
     """What leaves the net is a copy: while its member trains, its parameters are views of the whole cohort's.
 
     ``f_safetensors=path`` is short for ``f_params=path, use_safetensors=True``.
+
+    Attributes
+    ----------
+    live_module : nn.Module
+        While its member trains, the weights at which gradients are taken; ``module_`` has those that are judged and
+        kept, which may be their average.
     """
+
+    @property
+    def _default_callbacks(self) -> list[Any]:
+        """None: the engine records the history, and prints nothing."""
+        return []
 
     def save_params(self, *args: Any, f_safetensors: Any = None, **kwargs: Any) -> None:
         """Save what the arguments name; see skorch."""
@@ -85,7 +49,8 @@ class _MemberNet:
 
     def __getstate__(self) -> Any:
         with self._copied():
-            return super().__getstate__()
+            state: Any = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "live_module"}
 
     @contextmanager
     def _copied(self) -> Iterator[None]:
@@ -130,22 +95,18 @@ def make_net(module: nn.Module, loss: Loss, n_classes: int | None, callbacks: Se
     callbacks : sequence of skorch callbacks or None
         Copied: each member has its own, and those given stay as they are.
     """
-    silent = {f"callbacks__{name}": None for name in ("epoch_timer", "train_loss", "valid_loss", "print_log")}
     options: dict[str, Any] = {
         "train_split": None,
-        "callbacks": copy.deepcopy(list(callbacks or ())),
+        "callbacks": own_copies(callbacks),
+        "predict_nonlinearity": _nonlinearity(loss),
         "verbose": 1,
     }
-    options["predict_nonlinearity"] = _nonlinearity(loss)
     if n_classes is not None:
-        net: NeuralNet = ClassifierNet(
-            module, criterion=nn.CrossEntropyLoss, classes=list(range(n_classes)),
-            callbacks__valid_acc=None, **silent, **options,
-        )  # fmt: skip
+        net: NeuralNet = ClassifierNet(module, criterion=nn.CrossEntropyLoss, classes=list(range(n_classes)), **options)
     elif "regression" in loss.tasks:
-        net = RegressorNet(module, criterion=nn.MSELoss, **silent, **options)
+        net = RegressorNet(module, criterion=nn.MSELoss, **options)
     else:
-        net = MultilabelNet(module, criterion=nn.BCEWithLogitsLoss, **silent, **options)
+        net = MultilabelNet(module, criterion=nn.BCEWithLogitsLoss, **options)
     return net.initialize()
 
 
@@ -182,7 +143,7 @@ class SkorchObserver:
     Parameters
     ----------
     make : callable
-        From the live module to an initialized net with the callbacks.
+        From the judged module to an initialized net with the callbacks.
     table, rows
         What the member is trained on.
     held_out, held_out_rows
@@ -207,8 +168,9 @@ class SkorchObserver:
 
     @forked_torch_random()
     def train_begin(self, module: nn.Module, judged: nn.Module) -> None:
-        """Make the net around the live module."""
-        self.net = self._make(module)
+        """Make the net around the module that is judged."""
+        self.net = self._make(judged)
+        self.net.__dict__["live_module"] = module
         for _, callback in self.net.callbacks_:
             if isinstance(callback, EpochScoring) and (callback.on_train or self._valid is None):
                 callback.use_caching = False
@@ -240,6 +202,13 @@ class SkorchObserver:
                 if not isinstance(callback, EarlyStopping):
                     raise
                 stop = True  # that is how skorch's EarlyStopping asks for it
+            except (KeyError, SkorchException) as error:
+                if self._valid is not None or "valid_" not in str(error):
+                    raise
+                raise ValueError(
+                    f"The callback {type(callback).__name__} looks for what needs withheld rows, but none are withheld:"
+                    f" {error.args[0]} Set early_stopping=True, or give fit X_val and y_val."
+                ) from error
         return stop
 
     @forked_torch_random()
@@ -247,6 +216,7 @@ class SkorchObserver:
         """Announce the end."""
         assert self.net is not None
         self.net.notify("on_train_end", X=self._data.X, y=self._data.y)
+        self.net.__dict__.pop("live_module")
 
 
 def _dataset(table: Table) -> Any:

@@ -142,7 +142,7 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
     warm_start : bool, default=False
         Whether `fit` starts from the weights and the optimizer's state of the fit before; encoders stay.
     callbacks : list of skorch callbacks or None, default=None
-        Called at each epoch with the member's skorch net.
+        Called at each epoch with the member's skorch net: copies, which share a tracker's run. See ``docs/skorch.md``.
     verbose : int, default=0
         Whether to print a line an epoch.
 

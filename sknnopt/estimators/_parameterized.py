@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from sknnopt._compat import Estimator, InvalidParameterError, _clone_parametrized
-from sknnopt.engine import check_callbacks
+from sknnopt.engine import check_callbacks, own_copies
 from sknnopt.estimators._devices import check_precision
 from sknnopt.estimators._kinds import Kind, Mixture, kinds_of
 from sknnopt.estimators._layer_choice import check_layer_choice
@@ -42,13 +42,19 @@ class ParameterizedEstimator(Estimator):
         return {name: value for name, value in params.items() if not name.startswith("initial_weights__")}
 
     def __sklearn_clone__(self) -> Self:
-        """Clone all parameters but the initial weights, which are shared: a clone of a fitted estimator has none."""
+        """Clone all parameters but the initial weights, which are shared: a clone of a fitted estimator has none.
+
+        Nor are the places copied that callbacks write to.
+        """
         plain = self
-        if self.initial_weights is not None:
+        given = self.callbacks if isinstance(self.callbacks, list | tuple) else ()
+        if self.initial_weights is not None or given:
             plain = copy.copy(self)
-            plain.initial_weights = None
+            plain.initial_weights, plain.callbacks = None, None if given else self.callbacks
         twin: Self = _clone_parametrized(plain)
         twin.initial_weights = self.initial_weights
+        if given:
+            twin.callbacks = type(given)(own_copies(given))
         return twin
 
     def set_params(self, **params: Any) -> Self:

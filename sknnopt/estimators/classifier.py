@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_softmax, softmax
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from torch import nn
 
 from sknnopt import losses
@@ -30,9 +31,11 @@ from sknnopt.engine import JUDGED, Job
 from sknnopt.estimators._base import NetworkEstimator
 from sknnopt.estimators._data import select
 from sknnopt.estimators._docs import document
+from sknnopt.estimators._from_skorch import FromSkorchMixin, Taken, net_classes
 from sknnopt.estimators._kinds import AUTO_CLASSIFIER, Mixture
 from sknnopt.estimators._parameters import CONSTRAINTS
 from sknnopt.estimators._presets import CLASSIFIER
+from sknnopt.estimators._skorch_parameters import class_weights
 from sknnopt.initializers import Initializer
 from sknnopt.losses import Loss
 from sknnopt.optimizers import Optimizer
@@ -41,7 +44,7 @@ from sknnopt.schedules import Schedule, Scheduled
 
 
 @document
-class NNClassifier(ClassifierMixin, NetworkEstimator):
+class NNClassifier(ClassifierMixin, FromSkorchMixin, NetworkEstimator):
     """Neural network for classification: binary, multiclass or multilabel.
 
     {parameters}
@@ -197,6 +200,20 @@ class NNClassifier(ClassifierMixin, NetworkEstimator):
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
             )
         return self._partial_fit(X, y, classes, sample_weight)
+
+    @classmethod
+    def _skorch_kinds(cls) -> tuple[type, ...]:
+        return NeuralNetClassifier, NeuralNetBinaryClassifier
+
+    @classmethod
+    def _classifies(cls) -> bool:
+        return True
+
+    def _set_target(self, taken: Taken) -> None:
+        """Set what a skorch net's classes are."""
+        classes = net_classes(taken.net, taken.n_scores)
+        self.target_, self.temperature_ = ClassTarget().fit(classes), 1.0
+        self.__dict__ |= class_weights(taken.net, classes)
 
     def _new_target(self, y: Any, weight: Any, classes: Any) -> NDArray[Any]:
         self.target_ = ClassTarget()

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNetRegressor
 from torch import nn
 
 from sknnopt import losses
@@ -30,6 +31,7 @@ from sknnopt.estimators._base import NetworkEstimator
 from sknnopt.estimators._conformal import Conformal
 from sknnopt.estimators._data import select
 from sknnopt.estimators._docs import document
+from sknnopt.estimators._from_skorch import FromSkorchMixin, Taken
 from sknnopt.estimators._kinds import AUTO_REGRESSOR, Mixture
 from sknnopt.estimators._parameters import CONSTRAINTS
 from sknnopt.estimators._preparation import PRECISIONS
@@ -52,7 +54,7 @@ def _learns_quantiles(regressor: "NNRegressor") -> bool:
 
 
 @document
-class NNRegressor(RegressorMixin, NetworkEstimator):
+class NNRegressor(RegressorMixin, FromSkorchMixin, NetworkEstimator):
     """Neural network for regression on one target or several.
 
     {parameters}
@@ -183,6 +185,20 @@ class NNRegressor(RegressorMixin, NetworkEstimator):
         self
         """
         return self._partial_fit(X, y, None, sample_weight)
+
+    @classmethod
+    def _skorch_kinds(cls) -> tuple[type, ...]:
+        return (NeuralNetRegressor,)
+
+    @classmethod
+    def _classifies(cls) -> bool:
+        return False
+
+    def _set_target(self, taken: Taken) -> None:
+        """Let numbers be as a skorch net has learned them, not scaled."""
+        self.target_ = RegressionTarget(scale="standard", dtype=PRECISIONS[self.precision].array.type)
+        self.target_.n_outputs_ = taken.n_scores
+        self.target_.mean_, self.target_.scale_ = np.zeros(taken.n_scores), np.ones(taken.n_scores)
 
     def _new_target(self, y: Any, weight: Any, classes: Any) -> None:
         self.loss_ = losses.get(self.loss, task=self._task)

@@ -82,7 +82,7 @@ class RecordWeights(Callback):
     def on_epoch_begin(self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any) -> None:
         """Record the network as it begins."""
         if self._sample is None:
-            self._sample = _sample(dataset_train, int(self.rows), net.module_)
+            self._sample = _sample(dataset_train, int(self.rows), _trained(net))
             self.layers_, record = _observe(net, *self._sample)
             self._records.append((-1, record))
 
@@ -102,6 +102,12 @@ class RecordWeights(Callback):
         self._records, self._sample = [], None
 
 
+def _trained(net: NeuralNet) -> nn.Module:
+    """Return the module whose weights are being trained."""
+    module: nn.Module = net.live_module
+    return module
+
+
 def _sample(rows: Any, count: int, module: nn.Module) -> tuple[Tensor, Tensor]:
     """Return inputs (B, ...) and targets (B, ...) of training rows, where the module is."""
     places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))
@@ -113,7 +119,7 @@ def _sample(rows: Any, count: int, module: nn.Module) -> tuple[Tensor, Tensor]:
 
 def _observe(net: NeuralNet, inputs: Tensor, targets: Tensor) -> tuple[list[str], Record]:
     """Return the layers as they are called, and the quantiles (layers, levels) of each figure."""
-    module, loss = net.module_, net.predict_nonlinearity.loss
+    module, loss = _trained(net), net.predict_nonlinearity.loss
     layers = {name: _weights(part) for name, part in module.named_modules() if _weights(part)}
     with _evaluating(module), torch.enable_grad(), _calls(module, layers) as calls:
         scores = module(inputs)

@@ -1,6 +1,7 @@
 """Networks of K members at once, and the door for a user's own module."""
 
 from sknnopt._layout import Layout, padded
+from sknnopt.nn._as_scores import AsScores, Remade
 from sknnopt.nn._dense import ScaledLinear
 from sknnopt.nn._embedding import ColumnwiseLinear, InputEmbedding
 from sknnopt.nn._ensemble import Link, MemberAverage, average
@@ -23,6 +24,7 @@ from sknnopt.nn.tabm import TabM
 __all__ = [
     "EVALUATION",
     "MLP",
+    "AsScores",
     "BoundNetwork",
     "ColumnwiseLinear",
     "CustomNetwork",
@@ -38,6 +40,7 @@ __all__ = [
     "Module",
     "Network",
     "Pass",
+    "Remade",
     "ResNet",
     "Residual",
     "Rows",

@@ -104,6 +104,8 @@ def _linear(layer: nn.Module, x: Tensor) -> Tensor:
     assert isinstance(layer, nn.Linear)
     weight = layer.scaled_weight() if isinstance(layer, ScaledLinear) else layer.weight
     bias, tiles = layer.bias, len(x)
+    if bias is None:
+        return torch.bmm(weight.expand(tiles, -1, -1), x)
     return torch.baddbmm(bias.unsqueeze(1).expand(tiles, -1, 1), weight.expand(tiles, -1, -1), x)
 
 
