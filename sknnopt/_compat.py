@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from weakref import WeakKeyDictionary
@@ -36,7 +37,7 @@ if TYPE_CHECKING:  # what scikit-learn does not annotate, for type checkers of u
         def set_callbacks(self, *callbacks: Any) -> Self: ...
         def _init_callback_context(self, *, max_subtasks: int, sequential_subtasks: bool) -> Any: ...
 
-    def with_callbacks(method: Method) -> Method: ...
+    def torn_down(estimator: Any) -> AbstractContextManager[None]: ...
     def available_if(check: Callable[[Any], bool]) -> Callable[[Method], Method]: ...
 
 else:
@@ -44,15 +45,16 @@ else:
     from sklearn.utils.metaestimators import available_if
 
     try:
-        from sklearn.callback import CallbackSupportMixin, with_callbacks
+        from sklearn.callback import CallbackSupportMixin
+        from sklearn.callback._callback_support import callback_management_context as torn_down
     except ImportError:  # before 1.9
 
         class CallbackSupportMixin:
             """Nothing: this scikit-learn has no callbacks."""
 
-        def with_callbacks(method):
-            """Return the method as it is."""
-            return method
+        def torn_down(estimator):
+            """Return a context that does nothing."""
+            return nullcontext()
 
 
 CALLBACK_STATE = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
@@ -79,7 +81,7 @@ __all__ = [
     "check_matplotlib_support",
     "dispatches_to_others",
     "in_this_process",
-    "with_callbacks",
+    "torn_down",
 ]
 
 # What each class says of its parameters; weak, so that a class made in a function goes with its last instance.

@@ -811,7 +811,7 @@ class Recorder:
         if event == self.fail_in:
             raise self.error("as asked")
 
-    def train_begin(self, module):
+    def train_begin(self, module, judged):
         self.module = module
         self._note("train_begin")
 

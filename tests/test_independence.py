@@ -627,7 +627,7 @@ class Failing:
     def __init__(self, error):
         self.error = error
 
-    def train_begin(self, module):
+    def train_begin(self, module, judged):
         pass
 
     def epoch_begin(self):

@@ -367,7 +367,7 @@ class TestMembers:
         """An observer keeps a cohort out of inference mode."""
 
         class Nobody:
-            def train_begin(self, module):
+            def train_begin(self, module, judged):
                 pass
 
             epoch_begin = train_end = lambda self: None

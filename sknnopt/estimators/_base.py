@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sknnopt._compat import CALLBACK_STATE, CallbackSupportMixin, with_callbacks
+from sknnopt._compat import CALLBACK_STATE, CallbackSupportMixin, torn_down
 from sknnopt._threads import single_thread
 from sknnopt.data.encoding import ROBUST
 from sknnopt.data.reading import is_plain
@@ -30,7 +30,6 @@ class NetworkEstimator(CallbackSupportMixin, PresetsMixin, AutoRateMixin, JobsMi
     _parameter_constraints: ClassVar[dict[str, list[Any]]]
     _places: list[int]
 
-    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -66,7 +65,7 @@ class NetworkEstimator(CallbackSupportMixin, PresetsMixin, AutoRateMixin, JobsMi
         check_held_out(X_val, y_val, sample_weight_val)
         again = self.warm_start and hasattr(self, "module_")
         tasks = Tasks(self, X, y, sample_weight) if hasattr(self, "_skl_callbacks") else None
-        with single_thread(), self._all_or_nothing():
+        with torn_down(self), single_thread(), self._all_or_nothing():
             prepared = self._prepare(X, y, sample_weight, (X_val, y_val, sample_weight_val), reset=not again)
             self._train(prepared, again=again, keep=self.warm_start, tasks=tasks)
             if tasks is not None:
