@@ -11,10 +11,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in the tests: a search brings threads of its own
 sys.path.insert(0, str(Path(__file__).parent))
 
-import matplotlib as mpl  # noqa: E402
-import site_parts  # noqa: E402
+import matplotlib as mpl
+import site_parts
 
-import sknnopt  # noqa: E402
+import sknnopt
 
 mpl.use("Agg")
 

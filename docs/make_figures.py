@@ -70,13 +70,14 @@ def arrow(*points: tuple[float, float]) -> str:
 def picture(width: int, height: int, title: str, parts: Sequence[str]) -> str:
     tip = '<path d="M0 0 L8 4 L0 8 z" fill="' + INK + '"/>'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-        ' font-family="Helvetica, Arial, sans-serif" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
         f"<title>{escape(title)}</title>",
-        f'<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">{tip}</marker></defs>',
+        '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">',
+        f"{tip}</marker></defs>",
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+        '<g font-family="Helvetica, Arial, sans-serif">',
         *parts,
-        "</svg>",
+        "</g></svg>",
     ]
     return "\n".join(lines) + "\n"
 
@@ -136,7 +137,13 @@ def way() -> str:
     ):
         parts += [words(440, 186 + 19 * i, f"{i + 1}. {text}", 12)]
     parts += [words(440, 247, "each epoch: scores; who is done", 12), words(440, 262, "leaves the cohort", 12)]
-    titles = ((66, "candidates × folds"), (200, "data"), (334, "estimators"), (738, "engine"), (878, "estimators"))
+    titles = (
+        (66, "candidates \N{MULTIPLICATION SIGN} folds"),
+        (200, "data"),
+        (334, "estimators"),
+        (738, "engine"),
+        (878, "estimators"),
+    )
     parts += [words(x, 28, text, 12, GREY, "middle") for x, text in titles]
     return picture(950, 288, "The way of the data", parts)
 

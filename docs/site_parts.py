@@ -90,9 +90,11 @@ def read_page(app: Any, docname: str, source: list[str]) -> None:
 
 
 def public(module: ModuleType) -> dict[str, list[str]]:
-    """The classes and functions of ``__all__``, but for what has no text of its own."""
+    """The classes and functions of ``__all__``, each where it is imported from: those of ``sknnopt`` there alone."""
     found: dict[str, list[str]] = {"Classes": [], "Functions": []}
     for name in module.__all__:
+        if module is not sknnopt and name in sknnopt.__all__:
+            continue
         value = getattr(module, name)
         if inspect.isclass(value):
             found["Classes"].append(name)
@@ -105,17 +107,14 @@ def title(text: str, line: str = "=") -> str:
     return f"{text}\n{line * len(text)}\n\n"
 
 
-def shortest(module: str, name: str) -> str:
-    """What to import it as: ``sknnopt.compare`` and not ``sknnopt.model_selection.compare``."""
-    return f"~sknnopt.{name}" if module != "sknnopt" and name in sknnopt.__all__ else name
-
-
 def module_page(name: str) -> str:
     module = importlib.import_module(name)
     text = title(f"``{name}``", "=") + f".. automodule:: {name}\n\n.. currentmodule:: {name}\n\n"
     for heading, names in public(module).items():
         text += title(heading, "-") + ".. autosummary::\n   :toctree: generated\n   :nosignatures:\n\n"
-        text += "".join(f"   {shortest(name, entry)}\n" for entry in names) + "\n"
+        text += "".join(f"   {entry}\n" for entry in names) + "\n"
+    if above := [entry for entry in module.__all__ if module is not sknnopt and entry in sknnopt.__all__]:
+        text += "Also here: " + ", ".join(f":py:obj:`sknnopt.{entry}`" for entry in above) + ".\n"
     return text
 
 
