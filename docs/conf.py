@@ -55,13 +55,14 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,
-    "min_reported_time": 0,
+    "write_computation_times": False,
     "image_srcset": [],
 }
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sknnopt"
 html_static_path = ["_static"]
+html_sidebars = {page: [] for page in ("quickstart", "techniques", "how_it_works", "contributing")}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {

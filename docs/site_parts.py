@@ -80,13 +80,26 @@ def toctrees(page: str) -> str:
     return "\n\n" + "\n\n".join(text) + "\n" if text else ""
 
 
+def linked(text: str) -> str:
+    """The tables of techniques, each object with a link to its page."""
+    lines, module = [], "nn"
+    for line in text.splitlines():
+        if line.startswith("## ") and (named := re.search(r"`sknnopt\.(\w+)`", line)):
+            module = named[1]
+        row = re.fullmatch(r"(\| [^|]+ \| )`(\w+)([^`|]*)`( \| .*)", line)
+        if row and inspect.isclass(getattr(importlib.import_module(f"sknnopt.{module}"), row[2], None)):
+            line = f"{row[1]}{{py:class}}`{row[2]}{row[3]} <sknnopt.{module}.{row[2]}>`{row[4]}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
 def read_page(app: Any, docname: str, source: list[str]) -> None:
     """Pages are plain markdown: what is a file to a reader of the repository is a page of the site."""
     text = re.sub(r"\]\(\.\./examples/(\w+)\.py\)", r"](gallery/\1.rst)", source[0])
     text = text.replace("](../CONTRIBUTING.md)", "](contributing.rst)").replace(
         "](../examples/)", "](gallery/index.rst)"
     )
-    source[0] = text + toctrees(docname)
+    source[0] = (linked(text) if docname == "techniques" else text) + toctrees(docname)
 
 
 def public(module: ModuleType) -> dict[str, list[str]]:
