@@ -51,6 +51,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "within_subsection_order": "site_parts.InOrder",
     "reset_modules": ("matplotlib", "site_parts.warnings_are_errors"),
+    "reset_modules_order": "both",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_signature": False,

@@ -64,10 +64,21 @@ class InOrder:
         return next((i for i, start in enumerate(ORDER) if name.startswith(start)), len(ORDER)), name
 
 
-def warnings_are_errors(conf: dict[str, Any], name: str) -> None:
-    """What ``python -W error`` is to a script, before each example."""
-    warnings.resetwarnings()
-    warnings.simplefilter("error")
+_guard = warnings.catch_warnings()
+
+
+def warnings_are_errors(conf: dict[str, Any], name: str | None, when: str) -> None:
+    """What ``python -W error`` is to a script, around each example (without a name it is about a folder)."""
+    global _guard  # noqa: PLW0603
+    if name is None:
+        return
+    if when == "before":
+        _guard = warnings.catch_warnings()
+        _guard.__enter__()
+        warnings.resetwarnings()
+        warnings.simplefilter("error")
+    else:
+        _guard.__exit__(None, None, None)
 
 
 def toctrees(page: str) -> str:
