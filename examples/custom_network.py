@@ -1,4 +1,9 @@
-"""A small convolutional network of one's own, trained and swept like any other estimator."""
+"""
+A network of one's own
+======================
+
+A small convolutional network of one's own, trained and swept like any other estimator.
+"""
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, train_test_split

@@ -1,4 +1,9 @@
-"""A network on a table, then a search over its optimisation inside a Pipeline."""
+"""
+Quick start
+===========
+
+A network on a table, then a search over its optimisation inside a Pipeline.
+"""
 
 from sklearn.datasets import load_breast_cancer
 from sklearn.feature_selection import SelectKBest

@@ -1,4 +1,9 @@
-"""A raw frame (strings, categories, dates, missing values) straight into a classifier and a regressor."""
+"""
+A raw table
+===========
+
+A raw frame (strings, categories, dates, missing values) straight into a classifier and a regressor.
+"""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,9 @@
-"""A grid search one fit after another and in lockstep: the same scores, in less time."""
+"""
+A sweep in lockstep
+===================
+
+A grid search one fit after another and in lockstep: the same scores, in less time.
+"""
 
 import time
 

@@ -85,7 +85,7 @@ class Layout:
             self.size += padded(block.size)
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
-        """Return each block of ``flat``, shape (K, P), as a view of shape (K, *shape)."""
+        """Return each block of ``flat``, shape (K, P), as a view of shape ``(K, *shape)``."""
         return {
             block.name: flat[:, block.offset : block.offset + block.size].view(-1, *block.shape)
             for block in self.blocks.values()

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from test_architecture import LAYERS
 
 from sknnopt import activations, averaging, embeddings, initializers, losses, optimizers, regularization, schedules
 
@@ -28,7 +29,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-check, tables = load("check"), load("make_tables")
+check, tables, figures, site = load("check"), load("make_tables"), load("make_figures"), load("site_parts")
 PARTS = tables.parts()
 ENTRIES = [
     pytest.param(entry, id=f"{title.split('`')[-2] if '`' in title else 'parameter'}-{entry.names[0]}")
@@ -46,6 +47,31 @@ def test_blocks_run_and_print_what_the_page_says(page: Path) -> None:
 
 def test_tables_are_those_of_the_registries() -> None:
     assert tables.PAGE.read_text(encoding="utf-8") == tables.page(), "run python docs/make_tables.py"
+
+
+@pytest.mark.parametrize("path", figures.files(), ids=lambda path: path.name)
+def test_figures_are_those_of_the_records(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == figures.files()[path], "run python docs/make_figures.py"
+
+
+def test_the_drawn_layers_are_the_layers() -> None:
+    drawn = {int(number): set(names.split(" · ")) - {"…"} for number, names, _ in figures.LAYERS}
+    assert [drawn[number] for number in range(1, 7)] == LAYERS[1:-1]
+    assert drawn[0] <= LAYERS[0]
+
+
+def test_every_page_stands_in_the_site_once_and_is_linked_where_it_stands() -> None:
+    pages = {page.stem for page in DOCS.glob("*.md")} - {"index"}
+    places = [(page, name) for page, parts in site.SECTIONS.items() for names in parts.values() for name in names]
+    assert pages - {name for _, name in places} == set()
+    assert len({name for _, name in places}) == len(places)
+    texts = {page: (DOCS / f"{page}.md").read_text(encoding="utf-8") for page in site.SECTIONS}
+    assert [name for page, name in places if name in pages and f"]({name}.md)" not in texts[page]] == []
+
+
+def test_the_api_has_every_public_module() -> None:
+    public = {path.name for path in (ROOT / "sknnopt").iterdir() if path.is_dir() and path.name[0] != "_"}
+    assert {name.partition(".")[2] for name in site.MODULES} - {""} == public - {"engine", "estimators"}
 
 
 def collected(tests: set[str]) -> dict[str, list[str]]:

@@ -141,7 +141,7 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
 
         Returns
         -------
-        ndarray or CSR matrix of shape (n_rows, n_features_out_)
+        ndarray or CSR matrix of shape (n_rows, n_features_out)
             CSR if both this table and that of `fit` are sparse.
 
         Raises

@@ -134,7 +134,7 @@ class ClassTarget:
 
         Parameters
         ----------
-        probability : ndarray of shape (n_rows, n_outputs_)
+        probability : ndarray of shape (n_rows, n_outputs)
 
         Returns
         -------
@@ -183,7 +183,7 @@ class RegressionTarget:
 
     Attributes
     ----------
-    mean_, scale_ : ndarray of float64 of shape (n_outputs_,)
+    mean_, scale_ : ndarray of float64 of shape (n_outputs,)
         What is subtracted, and what the difference is divided by. `mean_` is 0 but with "standard"; `scale_` is 1
         with None, with "standard" for a constant target, and with "mean" where the mean is not positive.
     n_outputs_ : int
@@ -244,7 +244,7 @@ class RegressionTarget:
         return self
 
     def encode(self, y: Any) -> NDArray[Any]:
-        """The target as a network learns it, of shape (n_rows, n_outputs_).
+        """The target as a network learns it, of shape (n_rows, n_outputs).
 
         Raises
         ------
@@ -261,11 +261,11 @@ class RegressionTarget:
 
         Parameters
         ----------
-        values : ndarray of shape (n_rows, n_outputs_)
+        values : ndarray of shape (n_rows, n_outputs)
 
         Returns
         -------
-        ndarray of float64 of shape (n_rows, n_outputs_), or (n_rows,) if there is one output
+        ndarray of float64 of shape (n_rows, n_outputs), or (n_rows,) if there is one output
         """
         numbers = values.astype(np.float64) * self.scale_ + self.mean_
         return numbers[:, 0] if self.n_outputs_ == 1 else numbers
