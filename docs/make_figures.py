@@ -36,7 +36,7 @@ MODELS = {
     "sklearn-mlp": "scikit-learn's MLP",
 }
 LAYERS = [
-    ("6", "inspection · persistence", "pictures of trainings and searches; files"),
+    ("6", "inspection · persistence · export", "pictures of trainings and searches; files; graphs to serve"),
     ("5", "model_selection", "lockstep: joblib backend, run tokens, searches, compare"),
     ("4", "estimators", "NNClassifier, NNRegressor: parameters, fitted attributes"),
     ("3", "engine", "train(jobs) → results: cohorts, the one loop over epochs, stopping"),
