@@ -53,6 +53,7 @@ sphinx_gallery_conf = {
     "reset_modules": ("matplotlib", "site_parts.warnings_are_errors"),
     "reset_modules_order": "both",
     "abort_on_example_error": True,
+    "default_thumb_file": str(Path(__file__).parent / "_static" / "way.svg"),
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,
@@ -63,6 +64,7 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "sknnopt"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_sidebars = {page: [] for page in ("quickstart", "techniques", "how_it_works", "contributing")}
 html_show_sourcelink = False
 html_copy_source = False
