@@ -9,7 +9,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from rich.console import Console
 from sklearn.base import clone
-from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -18,6 +17,7 @@ from support import basic
 
 from sknnopt import NNClassifier, NNRegressor, lockstep
 
+callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from 1.9 on")
 IRIS, DIABETES = load_iris(return_X_y=True), load_diabetes(return_X_y=True)
 QUICK = {"hidden_layer_sizes": (8,), "max_epochs": 4, "random_state": 0}
 TOGETHER = {"n_members": 4, "early_stopping": True, "n_iter_no_change": 100}
@@ -167,7 +167,7 @@ class TestWhatTheyAskFor:
 
 class TestSklearns:
     def test_a_scoring_monitor(self):
-        monitor = ScoringMonitor(scoring=["accuracy", "neg_log_loss"])
+        monitor = callback.ScoringMonitor(scoring=["accuracy", "neg_log_loss"])
         clf = basic(NNClassifier, **QUICK).set_callbacks(monitor).fit(*IRIS)
         log = monitor.get_logs().data
         assert [row["task_name"] for row in log] == ["fit"] + ["epoch"] * 4
@@ -180,7 +180,7 @@ class TestSklearns:
         grid = {"hidden_layer_sizes": [(4,), (8,)]}
         plain = GridSearchCV(basic(NNClassifier, **QUICK), grid, cv=2, n_jobs=n_jobs).fit(*IRIS)
         search = GridSearchCV(basic(NNClassifier, **QUICK), grid, cv=2, n_jobs=n_jobs)
-        search.set_callbacks(ProgressBar(max_propagation_depth=1))
+        search.set_callbacks(callback.ProgressBar(max_propagation_depth=1))
         with lockstep():
             search.fit(*IRIS)
         assert out.getvalue().count("NNClassifier - fit") >= 4
@@ -188,7 +188,7 @@ class TestSklearns:
         assert_array_equal(search.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"])
 
     def test_a_monitor_sees_all_fits_of_a_cross_validation_in_lockstep(self):
-        monitor = ScoringMonitor(scoring="r2")
+        monitor = callback.ScoringMonitor(scoring="r2")
         network = basic(NNRegressor, **QUICK).set_callbacks(monitor)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
