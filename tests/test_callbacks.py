@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from rich.console import Console
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import GridSearchCV, cross_validate
@@ -175,8 +174,10 @@ class TestSklearns:
 
     @pytest.mark.parametrize("n_jobs", [1, 2])
     def test_a_search_hands_on_a_progress_bar(self, n_jobs, monkeypatch):
-        out = io.StringIO()
-        monkeypatch.setattr("rich.progress.get_console", lambda: Console(file=out, force_terminal=True, width=120))
+        console, out = pytest.importorskip("rich.console"), io.StringIO()
+        monkeypatch.setattr(
+            "rich.progress.get_console", lambda: console.Console(file=out, force_terminal=True, width=120)
+        )
         grid = {"hidden_layer_sizes": [(4,), (8,)]}
         plain = GridSearchCV(basic(NNClassifier, **QUICK), grid, cv=2, n_jobs=n_jobs).fit(*IRIS)
         search = GridSearchCV(basic(NNClassifier, **QUICK), grid, cv=2, n_jobs=n_jobs)
