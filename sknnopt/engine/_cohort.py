@@ -267,7 +267,7 @@ class Cohort:
                     self._go_back(k)
                 with member.guard():
                     member.unwatch()
-                best = self.tensors.snapshot(k) if member.error is None and keeps_last else self._best[k]
+                best = self.tensors.snapshot(k) if keeps_last else self._best[k]
                 if self.tensors.averages and self.tensors.buffers.shape[1] > 0:
                     with member.guard():
                         best["buffers"] = fresh_statistics(member.job, best["parameters"], best["buffers"])

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNetRegressor
 from torch import nn
 
@@ -234,10 +233,10 @@ class NNRegressor(RegressorMixin, FromSkorchMixin, NetworkEstimator):
         ndarray of float64 of shape (n_samples,) or (n_samples, n_targets)
             With several quantiles the one nearest to 0.5.
         """
-        check_is_fitted(self)
+        scores = self._feature_major(X)
         if isinstance(self.loss_, losses.Quantile):
-            return self._quantiles(X)[..., self.loss_.central]
-        return self.target_.decode(self.loss_.predict(self._feature_major(X))[0].numpy().T)
+            return self._quantiles(scores, self.loss_)[..., self.loss_.central]
+        return self.target_.decode(self.loss_.predict(scores)[0].numpy().T)
 
     @available_if(_learns_quantiles)
     def predict_quantiles(self, X: Any) -> NDArray[np.float64]:
@@ -264,13 +263,13 @@ class NNRegressor(RegressorMixin, FromSkorchMixin, NetworkEstimator):
         >>> reg.predict_quantiles(X[:2]).shape
         (2, 3)
         """
-        return self._quantiles(X)
-
-    def _quantiles(self, X: Any) -> NDArray[np.float64]:
-        """Return the quantiles (n, Q) or (n, T, Q); while the network trains, those of its scores as they are."""
         scores = self._feature_major(X)
         assert isinstance(self.loss_, losses.Quantile)
-        quantiles = self.loss_.quantiles(scores)[0].permute(2, 0, 1).numpy()
+        return self._quantiles(scores, self.loss_)
+
+    def _quantiles(self, scores: torch.Tensor, loss: losses.Quantile) -> NDArray[np.float64]:
+        """Return the quantiles (n, Q) or (n, T, Q); while the network trains, those of its scores as they are."""
+        quantiles = loss.quantiles(scores)[0].permute(2, 0, 1).numpy()
         if "_epoch" not in self.__dict__ and self._settings.quantiles is not None:
             quantiles = self._settings.quantiles(quantiles)
         return np.stack([self.target_.decode(values) for values in quantiles.transpose(2, 0, 1)], axis=-1)
