@@ -35,6 +35,7 @@ MODELS = {
     "skorch-mlp": "a skorch MLP",
     "sklearn-mlp": "scikit-learn's MLP",
 }
+TECHNIQUES = "activations · initializers · losses · schedules · optimizers · regularization · averaging · embeddings"
 LAYERS = [
     ("6", "inspection · persistence · export", "pictures of trainings and searches; files; graphs to serve"),
     ("5", "model_selection", "lockstep: joblib backend, run tokens, searches, compare"),
@@ -43,8 +44,8 @@ LAYERS = [
     ("2", "nn", "layers and networks of K members: weights (K, O, F), activations (K, F, B)"),
     (
         "1",
-        "activations · initializers · losses · schedules · optimizers · regularization · averaging · embeddings · data",
-        "one concept each, with a registry of names; a table becomes arrays",
+        TECHNIQUES + " · data · checkpoints",
+        "one concept each, with a registry of names; a table becomes arrays; what is kept of training",
     ),
     ("0", "_compat · _choices · _layout · …", "private names of others; name or object → object; flat vectors"),
 ]

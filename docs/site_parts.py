@@ -29,7 +29,7 @@ SECTIONS = {
     "guide": {
         "Using": ["estimators", "data", "choosing", "overfitting", "adaptive", "transfer", "custom", "devices"],
         "Searching and looking": ["lockstep", "comparing", "looking"],
-        "Around it": ["sklearn", "skorch", "files", "export"],
+        "Around it": ["sklearn", "skorch", "files", "interruptions", "export"],
         "Coming from": ["from_mlp", "mlp_tests", "from_keras"],
         "Before you begin": ["when_not"],
     },
@@ -50,6 +50,7 @@ MODULES = [
     "sknnopt.model_selection",
     "sknnopt.inspection",
     "sknnopt.persistence",
+    "sknnopt.checkpoints",
     "sknnopt.export",
 ]
 ORDER = ["quickstart", "raw_table", "sweep_in_lockstep", "custom_network", "study_", "trouble_"]

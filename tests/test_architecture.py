@@ -24,6 +24,7 @@ LAYERS = [
         "optimizers",
         "regularization",
         "data",
+        "checkpoints",
     },
     {"nn"},
     {"engine"},

@@ -66,6 +66,7 @@ WRONG = {
     "random_state": ["today", -1.5],
     "warm_start": ["yes", None],
     "callbacks": ["history", 3],
+    "checkpoint": [3, True, ["here"]],
     "verbose": [-1, "loud"],
 }
 
@@ -100,7 +101,8 @@ MISTYPED_OF_NUMBERS = {
 TAKES_NO_NAME = {
     "hidden_layer_sizes", "n_heads", "dropout", "weight_decay", "warmup", "max_epochs",
     "gradient_clipping", "validation_fraction", "n_iter_no_change", "tol", "n_members", "n_restarts", "random_state",
-    "recipes", "warm_start", "callbacks", "verbose", "initial_weights", "layer_rates", "mixup", "input_scale",
+    "recipes", "warm_start", "callbacks", "checkpoint", "verbose", "initial_weights", "layer_rates", "mixup",
+    "input_scale",
 }  # fmt: skip
 PARAMETERS = {make: list(inspect.signature(make).parameters) for make in (NNClassifier, NNRegressor)}
 

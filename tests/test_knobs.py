@@ -1,6 +1,8 @@
 """No dead knob: each constructor parameter is changed, and what it promises is seen."""
 
 import inspect
+import os
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from sknnopt import NNClassifier, NNRegressor
 from sknnopt._compat import InvalidParameterError
 from sknnopt.averaging import EMA
+from sknnopt.checkpoints import Checkpoint
 from sknnopt.embeddings import Periodic, PiecewiseLinear
 from sknnopt.losses import Quantile
 from sknnopt.nn import Residual
@@ -404,6 +407,12 @@ def callbacks(fit: Fit) -> None:
     Spy.seen.clear()
     fit(callbacks=[Spy()])
     assert len(Spy.seen) == 3
+
+
+def checkpoint(fit: Fit) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        fit(checkpoint=Checkpoint(folder, interval=0.0))
+        assert len(os.listdir(folder)) == 1
 
 
 def verbose(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:

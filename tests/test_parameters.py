@@ -1,6 +1,7 @@
 """Estimators as scikit-learn's tools handle them: clone, set, search, pickle."""
 
 import pickle
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from sknnopt import NNClassifier, NNRegressor
 from sknnopt.activations import Tanh
 from sknnopt.averaging import SWA
+from sknnopt.checkpoints import Checkpoint
 from sknnopt.embeddings import Periodic
 from sknnopt.initializers import KaimingNormal
 from sknnopt.losses import Huber, SquaredError
@@ -89,6 +91,7 @@ GRIDS = {
     "random_state": [0, 1],
     "warm_start": [False, True],
     "callbacks": [None, [PrintLog(sink=print)]],
+    "checkpoint": [None, Checkpoint(Path(__file__).parent, interval=1e6)],
     "verbose": [0, 1],
 }
 OWN = {

@@ -18,6 +18,7 @@ from sknnopt.engine._statistics import fresh_statistics
 from sknnopt.engine._step import Step, row_norms
 from sknnopt.engine._tensors import Tensors
 from sknnopt.engine._weights import RowWeights
+from sknnopt.engine.checkpointing import Keeper
 from sknnopt.engine.job import Job, Progress, Result
 from sknnopt.engine.panel import panel_values
 from sknnopt.nn import Workspace
@@ -45,6 +46,10 @@ class Cohort:
     strengths : dict of str to Tensor (K, 1) or (K, W)
         Those of its penalties, one a weight where layers have their own.
     layers : LayerRates or None
+    best : list of dict of str to Tensor
+        What each member would go back to.
+    results : dict of int to Result
+        Of those that have left, by the member's identity.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -57,9 +62,10 @@ class Cohort:
             with member.guard():
                 self._initialize(k, member)
         self.tensors.start([member.job.progress for member in self.members])
-        self._results: dict[int, Result] = {}
+        self.results: dict[int, Result] = {}
         self._bind()
-        self._best = [self.tensors.snapshot(k) for k in range(len(self.members))]
+        self.best = [self.tensors.snapshot(k) for k in range(len(self.members))]
+        self._keeper = Keeper(self)
 
     def _initialize(self, k: int, member: Member) -> None:
         begin = start(member.job, member.random)
@@ -140,7 +146,7 @@ class Cohort:
         after_epoch : callable or None
             Called with the number of members that have trained an epoch; what it raises ends the cohort.
         """
-        started = time.perf_counter()
+        started, before = time.perf_counter(), sum(member.seconds for member in self._in_order)
         try:
             for k, member in enumerate(self.members):
                 with member.guard():
@@ -149,14 +155,15 @@ class Cohort:
             while self.members:
                 self._epoch(after_epoch)
                 self._retire()
+                self._keeper.epoch_done()
         finally:
             for member in self._in_order:
                 with member.guard():
                     member.unwatch()
-        rest = time.perf_counter() - started - sum(member.seconds for member in self._in_order)
-        results = [self._results[id(member)] for member in self._in_order]
-        for member, result in zip(self._in_order, results, strict=True):
-            result.seconds = member.seconds + rest / len(results)
+        rest = time.perf_counter() - started + before - sum(member.seconds for member in self._in_order)
+        results = [self.results[id(member)] for member in self._in_order]
+        for result in results:
+            result.seconds += rest / len(results)
         return results
 
     def _epoch(self, after_epoch: Callable[[int], None] | None) -> None:
@@ -182,7 +189,7 @@ class Cohort:
     def _judge(self, k: int, record: dict[str, Any], output: np.ndarray | None) -> None:
         member = self.members[k]
         if member.observe(record):
-            self._best[k] = self.tensors.snapshot(k)
+            self.best[k] = self.tensors.snapshot(k)
         if member.job.observer is not None and member.job.observer.epoch_end(record, output):
             member.finished = True
 
@@ -261,20 +268,20 @@ class Cohort:
         if not any(member.finished for member in self.members):
             return
         for k, member in enumerate(self.members):
-            if member.finished:
+            if member.finished and id(member) not in self.results:
                 keeps_last = member.error is None and member.keep_last()
                 if not keeps_last and member.modules:
                     self._go_back(k)
                 with member.guard():
                     member.unwatch()
-                best = self.tensors.snapshot(k) if keeps_last else self._best[k]
+                best = self.tensors.snapshot(k) if keeps_last else self.best[k]
                 if self.tensors.averages and self.tensors.buffers.shape[1] > 0:
                     with member.guard():
                         best["buffers"] = fresh_statistics(member.job, best["parameters"], best["buffers"])
-                self._results[id(member)] = self._result(member, best)
+                self.results[id(member)] = self._result(member, best)
         stay = [k for k, member in enumerate(self.members) if not member.finished]
         self.members = [self.members[k] for k in stay]
-        self._best = [self._best[k] for k in stay]
+        self.best = [self.best[k] for k in stay]
         if not stay:
             return
         self.tensors.select(stay)
@@ -282,7 +289,7 @@ class Cohort:
 
     def _go_back(self, k: int) -> None:
         """Show those who watch the member the weights that it keeps."""
-        best, tensors = self._best[k], self.tensors
+        best, tensors = self.best[k], self.tensors
         tensors.judged[k], tensors.judged_buffers[k] = best["parameters"], best["buffers"]
 
     def _result(self, member: Member, best: dict[str, Tensor]) -> Result:
@@ -300,5 +307,5 @@ class Cohort:
             )
         return Result(
             best["parameters"], best["buffers"], member.history, member.best_epoch, member.diverged, progress,
-            member.error,
+            member.error, member.seconds,
         )  # fmt: skip

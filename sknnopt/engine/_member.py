@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sknnopt._random import MemberRandom
 from sknnopt.averaging import Averaging
 from sknnopt.data.batches import epoch_order, n_batches
-from sknnopt.engine.job import Job
+from sknnopt.engine.job import Job, Progress
 from sknnopt.nn import load_member
 from sknnopt.schedules import Plateau, Schedule, with_warmup
 
@@ -238,6 +238,26 @@ class Member:
             return False
         self._settle()
         return True
+
+    def counts(self) -> dict[str, Any]:
+        """Return what judgement has come to, as :meth:`go_on` takes it."""
+        return {
+            "history": list(self.history),
+            "best": [self.best_epoch, self.best_steps, self.best_epochs, self._best_value],
+            "waited": self._waited,
+            "seconds": self.seconds,
+        }
+
+    def go_on(self, counts: Mapping[str, Any]) -> None:
+        """Go on from where another run has come to."""
+        self.history = list(counts["history"])
+        self.best_epoch, self.best_steps, self.best_epochs, self._best_value = counts["best"]
+        self._waited, self.seconds = counts["waited"], counts["seconds"]
+
+    def progress(self, parameters: Tensor, buffers: Tensor, state: dict[str, Tensor]) -> Progress:
+        """Return where the member stands, with these weights."""
+        schedule_state = copy.copy(self.schedule_state)
+        return Progress(parameters, buffers, state, self.random.state(), self.steps, self.epochs, schedule_state)
 
     def watch(self, *views: Views) -> None:
         """Begin to be observed: the modules' tensors are the member's live ones, and those it is judged by."""

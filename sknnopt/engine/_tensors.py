@@ -92,3 +92,9 @@ class Tensors:
             for kind, state in self.state.items():
                 out |= {f"{kind}.{n}": x[k].clone() for n, x in state.items() if not n.startswith("_")}
         return out
+
+    def standing(self, k: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Copy parameters, statistics and state of member k, as :meth:`start` takes them, to the CPU."""
+        state = {f"{kind}.{n}": x for kind, own in self.state.items() for n, x in own.items() if not n.startswith("_")}
+        copied = {name: value[k].clone().cpu() for name, value in state.items()}
+        return self.parameters[k].clone().cpu(), self.buffers[k].clone().cpu(), copied

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sknnopt.averaging import Averaging
+from sknnopt.checkpoints import Checkpoint
 from sknnopt.data.batches import Table
 from sknnopt.initializers import Initializer
 from sknnopt.losses import Loss
@@ -16,6 +17,9 @@ from sknnopt.nn import Layout, Network
 from sknnopt.optimizers import Optimizer
 from sknnopt.regularization import Regularizer
 from sknnopt.schedules import Schedule
+
+if TYPE_CHECKING:
+    from sknnopt.engine.checkpointing import Kept
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,10 @@ class Job:
     panel : Panel or None
         Judges the member in the place of its own loss, together with others that have the same panel. These make a
         cohort of their own, so that they are always there together.
+    checkpoint : Checkpoint or None
+        Where to keep it while it trains, and afterwards.
+    kept : Kept or None
+        Its place there, and how far it was; for :func:`~sknnopt.engine.train` to set.
     """
 
     network: Network
@@ -175,6 +183,8 @@ class Job:
     keep_progress: bool = False
     observer: Observer | None = None
     panel: Jury | None = None
+    checkpoint: Checkpoint | None = None
+    kept: "Kept | None" = None
 
     @property
     def crew(self) -> int | None:

@@ -13,6 +13,7 @@ from sknnopt._random import forked_torch_random
 from sknnopt._threads import single_thread
 from sknnopt.engine._cohort import Cohort
 from sknnopt.engine.capacity import suitable_members
+from sknnopt.engine.checkpointing import kept_jobs
 from sknnopt.engine.job import Job, Result, place
 from sknnopt.engine.meeting import current_meeting
 
@@ -23,7 +24,8 @@ def train(jobs: Sequence[Job]) -> list[Result]:
     """Train every job; those of equal structure together, in cohorts.
 
     A member's result is the same, on the CPU to the bit, whatever other jobs are given. In a thread that attends a
-    meeting the jobs of other threads join the cohorts.
+    meeting the jobs of other threads join the cohorts. Those with a checkpoint go on where it says that they stand, and
+    are not trained again if it has their results.
 
     Parameters
     ----------
@@ -39,8 +41,11 @@ def train(jobs: Sequence[Job]) -> list[Result]:
     Exception
         What the first member to fail has raised; the others are trained all the same.
     """
+    jobs, trained = kept_jobs(jobs)
+    left = [job for i, job in enumerate(jobs) if i not in trained]
     meeting = current_meeting()
-    results = _train_here(jobs) if meeting is None else meeting.train(jobs)
+    new = iter([] if not left else _train_here(left) if meeting is None else meeting.train(left))
+    results = [trained[i] if i in trained else next(new) for i in range(len(jobs))]
     for result in results:
         if result.error is not None:
             raise result.error

@@ -13,6 +13,7 @@ from sknnopt._threads import single_thread
 from sknnopt.data.encoding import ROBUST
 from sknnopt.data.reading import is_plain
 from sknnopt.engine import train
+from sknnopt.estimators._checkpointed import checkpoint_of
 from sknnopt.estimators._data import Prepared, as_two_dimensional, check_held_out, encode
 from sknnopt.estimators._inputs import takes_sparse
 from sknnopt.estimators._jobs import Going, JobsMixin
@@ -102,7 +103,9 @@ class NetworkEstimator(CallbackSupportMixin, PresetsMixin, AutoRateMixin, JobsMi
         """
         places = self._places if again else range(sum(kind.size for kind in self._kinds()))
         starts = 1 if again or history is not None else self.n_restarts
-        jobs = self._jobs(prepared, places, starts, Going(again, anew=history is None, keep=keep, tasks=tasks))
+        checkpoint = None if history is not None else checkpoint_of(self)
+        going = Going(again, anew=history is None, keep=keep, tasks=tasks, checkpoint=checkpoint)
+        jobs = self._jobs(prepared, places, starts, going)
         kind_of = self._kind_of(places)
         jobs = self._with_learning_rate(jobs, np.repeat(kind_of, starts), again=again)
         if tasks is not None:

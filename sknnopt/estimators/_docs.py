@@ -143,6 +143,9 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Whether `fit` starts from the weights and the optimizer's state of the fit before; encoders stay.
     callbacks : list of skorch callbacks or None, default=None
         Called at each epoch with the member's skorch net: copies, which share a tracker's run. See ``docs/skorch.md``.
+    checkpoint : str, path-like, Checkpoint or None, default=None
+        Directory where `fit` keeps how far it is, so that running the same script again after it was killed goes on
+        from there, with the same bits; see :mod:`sknnopt.checkpoints`. `partial_fit` keeps nothing.
     verbose : int, default=0
         Whether to print a line an epoch.
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sknnopt._random import forked_torch_random
+from sknnopt.checkpoints import Checkpoint
 from sknnopt.engine import Job, Observer, Observers, Panel, Printer, Progress, SkorchObserver, Validation, make_net
 from sknnopt.estimators._data import HeldOut, MemberData, Prepared
 from sknnopt.estimators._devices import auto_device
@@ -48,13 +49,14 @@ class Seat(NamedTuple):
 class Going(NamedTuple):
     """How training goes on: from where members stand; with schedules that begin anew; with progress kept for later.
 
-    And who is told of its epochs.
+    And who is told of its epochs, and where they are kept.
     """
 
     again: bool
     anew: bool
     keep: bool
     tasks: Tasks | None = None
+    checkpoint: Checkpoint | None = None
 
 
 class JobsMixin(FittedMixin, PreparingEstimator):
@@ -127,6 +129,7 @@ class JobsMixin(FittedMixin, PreparingEstimator):
                 keep_progress=going.keep,
                 observer=self._observer(kind, seat, starts, going.tasks, panels[seat.start]),
                 panel=panels[seat.start],
+                checkpoint=going.checkpoint,
             )
             for k, seat in enumerate(seats)
         ]

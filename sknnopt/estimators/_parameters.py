@@ -1,5 +1,6 @@
 """The constructor parameters that both estimators share: their constraints, and what they resolve to."""
 
+import os
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
@@ -13,6 +14,7 @@ from torch import nn
 from sknnopt import activations, averaging, embeddings, initializers, losses, optimizers, regularization, schedules
 from sknnopt._choices import Choice, resolve, suggestion
 from sknnopt._compat import HasMethods, Interval, InvalidParameterError, StrOptions
+from sknnopt.checkpoints import Checkpoint
 from sknnopt.data.encoding import STATISTICS
 from sknnopt.engine import Techniques
 from sknnopt.estimators._batch_size import auto_batch_size
@@ -82,6 +84,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "random_state": ["random_state"],
     "warm_start": ["boolean"],
     "callbacks": [list, tuple, None],
+    "checkpoint": [str, os.PathLike, Checkpoint, None],
     "verbose": ["verbose"],
 }
 
@@ -153,6 +156,8 @@ def check_names(params: Mapping[str, Any]) -> None:
     for name in ("dropout", "weight_decay"):
         if isinstance(params[name], schedules.Scheduled):
             params[name].validate()
+    if isinstance(params["checkpoint"], Checkpoint):
+        params["checkpoint"].validate()
     if params["scoring"] != "loss":
         as_scorer(params["scoring"])
 

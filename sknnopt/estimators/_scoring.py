@@ -24,14 +24,54 @@ class EpochScores:
     """
 
     def __init__(self, X: Any) -> None:
-        self._X = X
+        self.X = X
         self.current: NDArray[Any] | None = None
 
     def scores(self, X: Any) -> NDArray[Any]:
         """Return the scores (n, O) of `X`, which must be the withheld rows themselves."""
-        if X is not self._X or self.current is None:
+        if X is not self.X or self.current is None:
             raise ValueError("While it trains, the estimator predicts the withheld rows that a scorer is given, only.")
         return self.current
+
+
+class EpochScorer:
+    """Scores an epoch by what a member makes of the withheld rows.
+
+    Parameters
+    ----------
+    scoring : str or callable
+        As it was given.
+    scorer : callable
+    model : estimator
+        Answers from `given`.
+    given : EpochScores
+    y : array-like
+    weighted : dict
+        Further arguments.
+    """
+
+    def __init__(
+        self, scoring: Any, scorer: Callable[..., float], model: Any, given: EpochScores, y: Any,
+        weighted: dict[str, Any],
+    ) -> None:  # fmt: skip
+        self._scoring, self._scorer, self._model, self._given = scoring, scorer, model, given
+        self._y, self._weighted = y, weighted
+
+    def __call__(self, output: NDArray[Any]) -> float:
+        """Return the score of an epoch, from the scores (O, n)."""
+        self._given.current = np.ascontiguousarray(output.T)
+        with torch.inference_mode(False), torch.enable_grad():
+            value = float(self._scorer(self._model, self._given.X, self._y, **self._weighted))
+        if np.isnan(value):
+            warnings.warn(
+                f"scoring={self._scoring!r} gave NaN on the withheld rows; such an epoch is never the best.",
+                stacklevel=2,
+            )
+        return value
+
+    def checkpoint_content(self) -> tuple[Any, ...]:
+        """Return what scores depend on, besides the network."""
+        return self._scoring, self._given.X, self._y, self._weighted
 
 
 def epoch_scorer(
@@ -55,17 +95,7 @@ def epoch_scorer(
     takes_weights = getattr(scorer, "_accept_sample_weight", None)  # sklearn's scorers have it, plain callables not
     weighted = {"sample_weight": weight} if weight is not None and takes_weights and takes_weights() else {}
 
-    def score(output: NDArray[Any]) -> float:
-        given.current = np.ascontiguousarray(output.T)
-        with torch.inference_mode(False), torch.enable_grad():
-            value = float(scorer(model, X, y, **weighted))
-        if np.isnan(value):
-            warnings.warn(
-                f"scoring={scoring!r} gave NaN on the withheld rows; such an epoch is never the best.", stacklevel=2
-            )
-        return value
-
-    return score
+    return EpochScorer(scoring, scorer, model, given, y, weighted)
 
 
 def as_scorer(scoring: str | Callable[..., float]) -> Callable[..., float]:

@@ -1,5 +1,6 @@
 """Classification by a neural network."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Any, ClassVar, Literal, Self
@@ -25,6 +26,7 @@ from sknnopt._literals import (
 )
 from sknnopt.activations import Activation
 from sknnopt.averaging import Averaging
+from sknnopt.checkpoints import Checkpoint
 from sknnopt.data import ClassTarget, check_weights
 from sknnopt.embeddings import NumericEmbedding
 from sknnopt.engine import JUDGED, Job
@@ -120,6 +122,7 @@ class NNClassifier(ClassifierMixin, FromSkorchMixin, NetworkEstimator):
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         callbacks: Sequence[Any] | None = None,
+        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
         verbose: int = 0,
     ) -> None:
         self.network = network
@@ -165,6 +168,7 @@ class NNClassifier(ClassifierMixin, FromSkorchMixin, NetworkEstimator):
         self.random_state = random_state
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
     @property

@@ -1,5 +1,6 @@
 """Regression by a neural network."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -23,6 +24,7 @@ from sknnopt._literals import (
 )
 from sknnopt.activations import Activation
 from sknnopt.averaging import Averaging
+from sknnopt.checkpoints import Checkpoint
 from sknnopt.data import RegressionTarget
 from sknnopt.embeddings import NumericEmbedding
 from sknnopt.engine import Job
@@ -121,6 +123,7 @@ class NNRegressor(RegressorMixin, FromSkorchMixin, NetworkEstimator):
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         callbacks: Sequence[Any] | None = None,
+        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
         verbose: int = 0,
     ) -> None:
         self.network = network
@@ -164,6 +167,7 @@ class NNRegressor(RegressorMixin, FromSkorchMixin, NetworkEstimator):
         self.random_state = random_state
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

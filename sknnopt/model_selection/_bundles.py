@@ -15,6 +15,7 @@ from joblib.parallel import BatchedCalls, ParallelBackendBase
 from scipy import sparse
 from sklearn.utils.parallel import Parallel, delayed
 
+from sknnopt.checkpoints import Checkpoint
 from sknnopt.model_selection._backend import NestedBackend
 from sknnopt.model_selection._sweep import Sweep
 from sknnopt.model_selection._task import Task
@@ -136,7 +137,7 @@ class BundleBackend(ParallelBackendBase):
             ]
             for task in bundle
         ]
-        return first, calls, self._sweep.max_members, *large.values()
+        return first, calls, self._sweep.max_members, self._sweep.checkpoint, *large.values()
 
 
 class _Slot(NamedTuple):
@@ -167,8 +168,9 @@ def _give_up(outputs: Any) -> None:
 
 
 def run_bundle(
-    first: int, calls: Sequence[Sequence[tuple[Any, ...]]], max_members: int | str, *large: Any
-) -> tuple[int, list[Outcome], list[int]]:
+    first: int, calls: Sequence[Sequence[tuple[Any, ...]]], max_members: int | str, checkpoint: Checkpoint | None,
+    *large: Any,
+) -> tuple[int, list[Outcome], list[int]]:  # fmt: skip
     """Run tasks in lockstep, on a worker.
 
     Parameters
@@ -178,6 +180,7 @@ def run_bundle(
     calls : sequence
         For each task its calls: function, arguments, keyword arguments.
     max_members : int or "auto"
+    checkpoint : Checkpoint or None
     *large
         What the arguments' slots stand for.
 
@@ -191,7 +194,7 @@ def run_bundle(
     def attach(value: Any) -> Any:
         return large[value.place] if isinstance(value, _Slot) else value
 
-    sweep = Sweep(max_members, 1)
+    sweep = Sweep(max_members, 1, checkpoint=checkpoint)
     outcomes: list[Outcome] = [(None, None)] * len(calls)
     finished = threading.Semaphore(0)
 

@@ -1,5 +1,7 @@
 """The ``with`` block that puts scikit-learn in lockstep, and its name in joblib."""
 
+import os
+from contextlib import AbstractContextManager
 from numbers import Integral
 from types import TracebackType
 from typing import Any, Self
@@ -9,6 +11,8 @@ from joblib.parallel import ParallelBackendBase, SequentialBackend, ThreadingBac
 
 from sknnopt._choices import suggestion
 from sknnopt._compat import FallbackToBackend, InvalidParameterError
+from sknnopt.checkpoints import Checkpoint
+from sknnopt.checkpoints._checkpoint import default_checkpoint, resolve_checkpoint
 from sknnopt.model_selection._backend import NestedBackend
 from sknnopt.model_selection._bundles import BundleBackend
 from sknnopt.model_selection._scheduler import current_task
@@ -21,7 +25,7 @@ class LockstepBackend(NestedBackend):
 
     Parameters
     ----------
-    max_members, n_jobs, backend, verbose
+    max_members, n_jobs, backend, verbose, checkpoint
         See :class:`lockstep`.
     nesting_level, inner_max_num_threads
         joblib's.
@@ -33,6 +37,7 @@ class LockstepBackend(NestedBackend):
         n_jobs: int | None = None,
         backend: str | ParallelBackendBase | None = None,
         verbose: int = 0,
+        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
         nesting_level: int | None = None,
         inner_max_num_threads: int | None = None,
     ) -> None:
@@ -44,7 +49,8 @@ class LockstepBackend(NestedBackend):
                 "The 'backend' parameter of lockstep must be a joblib backend, its name or None. "
                 f"Got {backend!r} instead."
             )
-        super().__init__(Sweep(max_members, n_jobs, verbose), nesting_level, inner_max_num_threads)
+        kept = resolve_checkpoint(checkpoint, " of lockstep")
+        super().__init__(Sweep(max_members, n_jobs, verbose, checkpoint=kept), nesting_level, inner_max_num_threads)
         self.workers = None if backend is None else _worker_backend(backend)
 
     def configure(
@@ -117,6 +123,10 @@ class lockstep:
         and else threads of this process.
     verbose : int, default=0
         Whether to show progress.
+    checkpoint : str, path-like, Checkpoint or None, default=None
+        Directory where every fit inside the block that has none of its own is kept, in this process and on workers:
+        running the script again after it was killed trains what had been trained not again, and goes on with what was
+        under way; see :mod:`sknnopt.checkpoints`.
 
     Attributes
     ----------
@@ -143,21 +153,27 @@ class lockstep:
         *,
         backend: str | ParallelBackendBase | None = None,
         verbose: int = 0,
+        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ) -> None:
         self.max_members, self.n_jobs, self.backend, self.verbose = max_members, n_jobs, backend, verbose
-        self._backend = LockstepBackend(max_members, n_jobs, backend, verbose)
+        self.checkpoint = checkpoint
+        self._backend = LockstepBackend(max_members, n_jobs, backend, verbose, checkpoint)
         self._configs: list[parallel_config] = []
+        self._blocks: list[AbstractContextManager[None]] = []
 
     def __enter__(self) -> Self:
         self._configs.append(parallel_config(backend=self._backend))
         around = self._configs[-1].old_parallel_config["backend"]
         if self.backend is None and isinstance(around, ParallelBackendBase):
             self._backend.workers = _worker_backend(around)
+        self._blocks.append(default_checkpoint(self._backend.sweep.checkpoint))
+        self._blocks[-1].__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._blocks.pop().__exit__(None, None, None)
         self._configs.pop().unregister()
 
     @property

@@ -8,6 +8,8 @@ from typing import Any
 import joblib
 import torch
 
+from sknnopt.checkpoints import Checkpoint
+from sknnopt.checkpoints._checkpoint import default_checkpoint
 from sknnopt.engine import Job, Result, suitable_members
 from sknnopt.model_selection._progress import Progress
 from sknnopt.model_selection._scheduler import Scheduler, current_task
@@ -24,6 +26,8 @@ class Sweep:
     verbose : int
     cohort_sizes : list of int or None
         Where to write how many members each cohort has that is started.
+    checkpoint : Checkpoint or None
+        Of fits that have none of their own.
 
     Attributes
     ----------
@@ -36,15 +40,16 @@ class Sweep:
         n_jobs: int | None = None,
         verbose: int = 0,
         cohort_sizes: list[int] | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
-        self.max_members, self.n_jobs, self.verbose = max_members, n_jobs, verbose
+        self.max_members, self.n_jobs, self.verbose, self.checkpoint = max_members, n_jobs, verbose, checkpoint
         self.cohort_sizes = [] if cohort_sizes is None else cohort_sizes
         self.scheduler = Scheduler(self._suitable, self)
         self._progress: Progress | None = None
 
     def anew(self) -> "Sweep":
         """Return a sweep of these settings for another call, so that nothing is left to it of what came before."""
-        return Sweep(self.max_members, self.n_jobs, self.verbose, self.cohort_sizes)
+        return Sweep(self.max_members, self.n_jobs, self.verbose, self.cohort_sizes, self.checkpoint)
 
     def _suitable(self, job: Job) -> int:
         size = suitable_members(job) if isinstance(self.max_members, str) else self.max_members
@@ -102,7 +107,8 @@ class Sweep:
                 self.scheduler.tokens = resolve_n_jobs(n_jobs if self.n_jobs is None else self.n_jobs)
                 self.scheduler.torch_threads = before[1]
                 self._progress = Progress() if self.verbose else None
-            call = self.scheduler.open(patience)
+            with default_checkpoint(self.checkpoint):  # which tasks have from the context that the call remembers
+                call = self.scheduler.open(patience)
             call.sweep = self
             yield call
         except BaseException:

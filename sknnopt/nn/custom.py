@@ -105,6 +105,10 @@ class CustomNetwork:
             for name, value in values.items():
                 own[name].copy_(value)
 
+    def counters(self) -> dict[str, Tensor]:
+        """Return the module's buffers of whole numbers, which are no part of `buffers`."""
+        return {name: value for name, value in self._module.named_buffers() if name not in self.buffers.blocks}
+
     def bind(
         self,
         parameters: Tensor,

@@ -118,6 +118,8 @@ class Optimizer(Choice):
         at which gradients are taken. Such a step calls ``objective.constrain`` before it averages.
     line_search : bool
         Whether steps are as long as a line search finds: gradients are then not clipped.
+    resumes : bool
+        Whether `state` is all that is carried from step to step, so that training can go on where it was interrupted.
     keeps_zeros : bool
         Whether `update` leaves zeros in `gradients` where parameters, gradients and state were zero, as in the
         padding between blocks; the caller then need not write them. A class that defines `update` or `bind` states it.
@@ -139,6 +141,7 @@ class Optimizer(Choice):
     own_decay: ClassVar[bool] = False
     averages: ClassVar[bool] = False
     line_search: ClassVar[bool] = False
+    resumes: ClassVar[bool] = True
     keeps_zeros: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -179,6 +179,11 @@ mean 'momentum'? It takes ...
         step = inspect.signature(kind.step).parameters.get("closure")
         return step is not None and step.default is step.empty
 
+    @property
+    def resumes(self) -> bool:  # type: ignore[override]
+        """Whether the state can be read: that of a class that searches stays its own."""
+        return not self.line_search
+
     def structure(self) -> tuple[Any, ...]:
         alone: Hashable = id(self) if self.line_search else None
         return (type(self), self.key(), alone)

@@ -81,6 +81,7 @@ PARAMETERS = {
     "network": (is_.TEXT, "Only built-in networks can be."),
     "initial_weights": (Check("None", lambda v: v is None), "They matter only where a fit begins: set them to None."),
     "callbacks": (Check("none", lambda v: not v), "They matter only while a network is trained: set them to None."),
+    "checkpoint": (Check("None", lambda v: v is None), ""),
     "scoring": (is_.TEXT, "It matters only while a network is trained: set it to a scorer's name."),
     "random_state": (
         Check("None or a whole number", lambda v: v is None or isinstance(v, int | np.integer)),
@@ -99,7 +100,7 @@ def state_of(estimator: Any) -> dict[str, Any]:
         If a parameter or an attribute cannot be stored.
     """
     kind, state = type(estimator), estimator.__getstate__()
-    parameters = {name: state.pop(name) for name in kind._get_param_names()}
+    parameters = {name: state.pop(name) for name in kind._get_param_names()} | {"checkpoint": None}
     for name, (check, why) in PARAMETERS.items():
         if not check.holds(parameters[name]):
             raise TypeError(

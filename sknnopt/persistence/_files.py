@@ -46,7 +46,8 @@ def save(estimator: NNClassifier | NNRegressor, path: str | os.PathLike[str]) ->
     Parameters
     ----------
     estimator : NNClassifier or NNRegressor
-        Fitted, with a built-in network and techniques of this package: what is code has no place in such a file.
+        Fitted, with a built-in network and techniques of this package: what is code has no place in such a file. The
+        directory of its `checkpoint` is left out: where to write is not for a file to say.
     path : str or path-like
 
     Raises

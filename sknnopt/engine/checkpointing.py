@@ -1,0 +1,276 @@
+"""What of a call's jobs is written to a checkpoint, and what is taken from it."""
+
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from sknnopt.checkpoints import CheckpointWarning
+from sknnopt.checkpoints._content import Unkeyable, digest
+from sknnopt.checkpoints._files import Entry
+from sknnopt.checkpoints._store import Clock, Slot, Store
+from sknnopt.checkpoints._versions import code_version
+from sknnopt.engine._standing import (
+    Standing,
+    can_be_kept,
+    made_result,
+    result_document,
+    result_tensors,
+)
+from sknnopt.engine.job import Job, Result
+from sknnopt.nn import CustomNetwork
+
+if TYPE_CHECKING:
+    from sknnopt.engine._cohort import Cohort
+    from sknnopt.engine._member import Member
+
+
+@dataclass(eq=False)
+class Crew:
+    """Members that are kept together, since they train together: one by itself, or those of an ensemble.
+
+    Attributes
+    ----------
+    key : str
+        Says what they are, by content.
+    size : int
+    store : Store
+    interval : float
+        Seconds.
+    """
+
+    key: str
+    size: int
+    store: Store
+    interval: float
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A member's place in a checkpoint.
+
+    Attributes
+    ----------
+    crew : Crew
+    place : int
+        Among the crew.
+    standing : Standing or None
+        Where it goes on; None if it begins.
+    result : Result or None
+        If it has been trained while others of its crew have not.
+    """
+
+    crew: Crew
+    place: int
+    standing: Standing | None = None
+    result: Result | None = None
+
+
+def kept_jobs(jobs: Sequence[Job]) -> tuple[list[Job], dict[int, Result]]:
+    """Return the jobs, each where its checkpoint says that it stands, and the results of those that have been trained.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Of one fit.
+
+    Returns
+    -------
+    jobs : list of Job
+    results : dict of int to Result
+        By place among `jobs`.
+    """
+    out, results = list(jobs), dict[int, Result]()
+    crews: dict[Hashable, list[int]] = defaultdict(list)
+    for i, job in enumerate(jobs):
+        if job.checkpoint is not None:
+            crews["alone", i if job.crew is None else job.crew].append(i)
+    for places in crews.values():
+        crew = _crew([jobs[i] for i in places])
+        if crew is None:
+            continue
+        entry = crew.store.find(crew.key)
+        members = _members(entry, crew)
+        for place, (i, (standing, result)) in enumerate(zip(places, members, strict=True)):
+            if entry is not None and entry.final and result is not None:
+                results[i] = result
+                restore_counters(jobs[i], _of(entry, place))
+            progress = out[i].progress if standing is None else standing.progress
+            out[i] = replace(out[i], progress=progress, kept=Kept(crew, place, standing, result))
+    return out, results
+
+
+def _crew(jobs: Sequence[Job]) -> Crew | None:
+    checkpoint = jobs[0].checkpoint
+    assert checkpoint is not None
+    try:
+        key = digest(code_version(), [_content(job) for job in jobs])
+    except Unkeyable as error:
+        warnings.warn(
+            f"This fit is not checkpointed, since another run could not tell it from others: {error}.",
+            CheckpointWarning,
+            stacklevel=2,
+        )
+        return None
+    return Crew(key, len(jobs), checkpoint.store(), checkpoint.interval)
+
+
+def _content(job: Job) -> tuple[Any, ...]:
+    """Return all that a job's result depends on, apart from who trains beside it."""
+    return (
+        job.network, job.table, job.rows, job.techniques, job.seed, job.epochs, job.device, job.dtype, job.products,
+        job.validation, job.progress, job.keep_progress, job.panel,
+    )  # fmt: skip
+
+
+def _members(entry: Entry | None, crew: Crew) -> list[tuple[Standing | None, Result | None]]:
+    if entry is None:
+        return [(None, None)] * crew.size
+    out: list[tuple[Standing | None, Result | None]] = []
+    for i, document in enumerate(entry.document["members"]):
+        own = _of(entry, i)
+        if "standing" in document:
+            out.append((Standing.made(document["standing"], own), None))
+        else:
+            out.append((None, made_result(dict(document["result"]), own)))
+    return out
+
+
+def _of(entry: Entry, place: int) -> dict[str, Tensor]:
+    """Return a member's own among an entry's tensors."""
+    start = f"{place}:"
+    return {name.removeprefix(start): value for name, value in entry.tensors.items() if name.startswith(start)}
+
+
+class Keeper:
+    """Lets the members of a cohort go on where their checkpoints say, and writes them there.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        With its members before their first epoch.
+    """
+
+    def __init__(self, cohort: "Cohort") -> None:
+        self._cohort = cohort
+        self._crews: dict[Crew, list[Member]] = defaultdict(list)
+        for k, member in enumerate(cohort.members):
+            if member.job.kept is not None:
+                self._crews[member.job.kept.crew].append(member)
+                self._go_on(k, member, member.job.kept)
+        for members in self._crews.values():
+            members.sort(key=_place)
+        crews = list(self._crews)
+        self._slot: Slot | None = None if not crews else crews[0].store.slot()
+        self._clock = Clock(min((crew.interval for crew in crews), default=0.0))
+
+    def _go_on(self, k: int, member: "Member", kept: Kept) -> None:
+        """Let a member stand where it stood; what it carries besides is in its job's progress."""
+        cohort, standing = self._cohort, kept.standing
+        if kept.result is not None:
+            member.finished = True
+            cohort.results[id(member)] = kept.result
+        if standing is None:
+            return
+        member.go_on(standing.counts)
+        cohort.best[k] = {name: value.to(member.job.device) for name, value in standing.best.items()}
+        if JUDGED in standing.others:
+            cohort.tensors.judged_buffers[k] = standing.others[JUDGED]
+        if isinstance(member.job.network, CustomNetwork):
+            restore_module(member.job, standing)
+
+    def epoch_done(self) -> None:
+        """Hand over those who have been trained, and write how far the others are, if it is time."""
+        if self._slot is None or not self._crews:
+            return
+        results = self._cohort.results
+        trained = [crew for crew, members in self._crews.items() if all(id(m) in results for m in members)]
+        final = [entry for crew in trained if (entry := self._entry(crew)) is not None]
+        for crew in trained:
+            del self._crews[crew]
+        if final:
+            now = self._slot.written and not self._crews
+            trained[0].store.add(final, trained[0].interval, now=now)
+        if self._crews and self._clock.due():
+            began = time.monotonic()
+            entries = [entry for crew in self._crews if (entry := self._entry(crew)) is not None]
+            if entries:
+                self._slot.write(entries)
+            self._clock.wrote(began)
+
+    def _entry(self, crew: Crew) -> Entry | None:
+        """Return what is to be written of a crew; None if it could not go on, or a member's own code has failed."""
+        documents, tensors = [], dict[str, Tensor]()
+        for i, member in enumerate(self._crews[crew]):
+            result = self._cohort.results.get(id(member))
+            standing = None if result is not None else self._standing(member)
+            if result is not None and result.error is None:
+                documents.append({"result": result_document(result)})
+                parts = result_tensors(result) | counters_of(member.job)
+            elif standing is not None:
+                documents.append({"standing": standing.document()})
+                parts = standing.tensors()
+            else:
+                return None
+            tensors |= {f"{i}:{name}": value for name, value in parts.items()}
+        final = all("result" in document for document in documents)
+        return Entry(crew.key, final, {"members": documents}, tensors)
+
+    def _standing(self, member: "Member") -> Standing | None:
+        """Return where a member stands; None if it could not go on from there."""
+        if not (member.job.techniques.optimizer.resumes and can_be_kept(member.schedule_state)):
+            return None
+        tensors, k = self._cohort.tensors, self._cohort.members.index(member)
+        best = {name: value.clone().cpu() for name, value in self._cohort.best[k].items()}
+        standing = Standing(member.progress(*tensors.standing(k)), member.counts(), best)
+        if tensors.judged_buffers is not tensors.buffers:
+            standing.others[JUDGED] = tensors.judged_buffers[k].clone().cpu()
+        if isinstance(member.job.network, CustomNetwork):
+            standing.others |= counters_of(member.job) | random_states(member.job.device)
+        return standing
+
+
+def _place(member: "Member") -> int:
+    assert member.job.kept is not None
+    return member.job.kept.place
+
+
+JUDGED, RANDOM, COUNTERS = "judged_buffers", "random", "counters/"
+
+
+def counters_of(job: Job) -> dict[str, Tensor]:
+    """Return what a user's module keeps besides parameters and statistics."""
+    if not isinstance(job.network, CustomNetwork):
+        return {}
+    return {f"{COUNTERS}{name}": value.clone().cpu() for name, value in job.network.counters().items()}
+
+
+def restore_counters(job: Job, tensors: Mapping[str, Tensor]) -> None:
+    """Give it back to the module."""
+    if isinstance(job.network, CustomNetwork):
+        found = {name.removeprefix(COUNTERS): value for name, value in tensors.items() if name.startswith(COUNTERS)}
+        job.network.load(found)
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's generators, which a user's module draws from."""
+    out = {f"{RANDOM}.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        out[f"{RANDOM}.cuda"] = torch.cuda.get_rng_state(device)
+    return out
+
+
+def restore_module(job: Job, standing: Standing) -> None:
+    """Give a user's module what it had, and torch's generators their states."""
+    network, others = job.network, standing.others
+    assert isinstance(network, CustomNetwork)
+    restore_counters(job, others)
+    network.load(network.buffers.single(standing.progress.buffers))
+    torch.set_rng_state(others[f"{RANDOM}.cpu"])
+    if job.device.type == "cuda":
+        torch.cuda.set_rng_state(others[f"{RANDOM}.cuda"], job.device)

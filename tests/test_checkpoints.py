@@ -1,0 +1,690 @@
+"""Training that is killed goes on, from the directory of checkpoints, with the bits of training that was not."""
+
+import json
+import math
+import os
+import re
+import runpy
+import subprocess
+import sys
+import threading
+import warnings
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from joblib import parallel_config
+from safetensors.numpy import save_file
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+from sklearn.metrics import accuracy_score, make_scorer
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from support import basic
+from torch import nn
+
+from sknnopt import NNClassifier, NNRegressor, load, lockstep, optimizers, save, schedules
+from sknnopt.checkpoints import Checkpoint, CheckpointWarning
+from sknnopt.checkpoints._content import Unkeyable, digest
+from sknnopt.checkpoints._store import store_of
+from sknnopt.checkpoints._versions import code_version
+from sknnopt.engine import _cohort, checkpointing
+from sknnopt.losses import Huber
+from sknnopt.regularization import L1, DropConnect, InputNoise, MaxNorm, SpectralNorm, StochasticDepth
+from sknnopt.schedules import Scheduled
+
+X, Y = make_classification(90, 6, random_state=0)
+X = X.astype(np.float32)
+
+
+class Killed(BaseException):
+    """What ends a fit in the middle, as no `except Exception` may catch."""
+
+
+@pytest.fixture
+def epochs(monkeypatch):
+    """Counts epochs of members, and ends training after so many epochs of a cohort if told."""
+    counts = Counter()
+    train, done = _cohort.Cohort._epoch, checkpointing.Keeper.epoch_done
+
+    def epoch(self, after):
+        counts["members"] += len(self.members)
+        train(self, after)
+
+    def epoch_done(self):
+        done(self)
+        counts["cohort"] += 1
+        if counts["cohort"] == counts["end"]:
+            raise Killed
+
+    monkeypatch.setattr(_cohort.Cohort, "_epoch", epoch)
+    monkeypatch.setattr(checkpointing.Keeper, "epoch_done", epoch_done)
+    return counts
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Checkpoints after each epoch, however long they take."""
+    monkeypatch.setattr("sknnopt.checkpoints._store.SHARE", math.inf)
+    return Checkpoint(tmp_path / "kept", interval=0)
+
+
+def state(network):
+    """All that a fit has made, but for the times that it took."""
+    names = ("n_iter_", "best_epoch_", "best_loss_", "loss_curve_", "validation_scores_", "restart_scores_")
+    figures = [getattr(network, name) for name in names]
+    return figures, {name: value.numpy().tobytes() for name, value in network.module_.state_dict().items()}
+
+
+def same(one, other):
+    (figures, weights), (others, other_weights) = state(one), state(other)
+    assert weights == other_weights
+    for a, b in zip(figures, others, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def assert_goes_on(make, epochs, folder, fit=lambda network: network.fit(X, Y), after=2):
+    """A fit that is ended after some epochs and begun again trains the others, and is as if it had not been ended."""
+    epochs["members"] = 0
+    whole = fit(make())
+    all_epochs, epochs["members"], epochs["cohort"] = epochs["members"], 0, 0
+    epochs["end"] = after
+    with pytest.raises(Killed):
+        fit(make().set_params(checkpoint=folder))
+    interrupted, epochs["end"] = epochs["members"], 0
+    again = fit(make().set_params(checkpoint=folder))
+    same(again, whole)
+    assert interrupted > 0
+    assert epochs["members"] == all_epochs
+    same(fit(make().set_params(checkpoint=folder)), whole)  # and what has been trained is not trained again
+    assert epochs["members"] == all_epochs
+    return again
+
+
+QUICK = {"hidden_layer_sizes": (5,), "batch_size": 32, "max_epochs": 4, "random_state": 0}
+
+
+class Tower(nn.Module):
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(n_inputs, 8), nn.BatchNorm1d(8, momentum=None), nn.ReLU())
+        self.drop, self.last = nn.Dropout(0.3), nn.Linear(8, n_outputs)
+
+    def forward(self, x):
+        return self.last(self.drop(self.layers(x)))
+
+
+def my_scorer(estimator, rows, labels):
+    return accuracy_score(labels, estimator.predict(rows))
+
+
+STOPPING = {"early_stopping": True, "validation_fraction": 0.3, "n_iter_no_change": 2, "max_epochs": 30}
+SETTINGS = {
+    **{f"optimizer {name}": {"optimizer": name} for name in optimizers.names()},
+    **{f"schedule {name}": {"schedule": name, "warmup": 0.3} for name in schedules.names()},
+    "plateau": {"schedule": schedules.Plateau(patience=0, threshold=0.5, factor=0.5)},
+    "batch normalisation": {"normalization": "batch"},
+    "average": {"weight_averaging": "ema", "normalization": "batch"},
+    "average of the last": {"weight_averaging": "swa"},
+    "an optimizer that averages, with statistics": {"optimizer": "schedule_free_adamw", "normalization": "batch"},
+    "mixup": {"mixup": 0.3},
+    "penalties": {"regularization": L1(1e-3) + MaxNorm(1.0) + SpectralNorm(1.0)},
+    "noise": {"regularization": DropConnect(0.2) + InputNoise(0.1)},
+    "depth": {"network": "resnet", "hidden_layer_sizes": (5, 5, 5), "regularization": StochasticDepth(0.3)},
+    "scheduled": {"dropout": Scheduled(0.3, "linear"), "weight_decay": Scheduled(0.1, "cosine")},
+    "layer rates": {"frozen_layers": 1, "normalization": "batch"},
+    "embeddings": {"numeric_embedding": "periodic"},
+    "gates": {"activation": "swiglu"},
+    "resnet": {"network": "resnet", "normalization": "layer"},
+    "tabm": {"network": "tabm"},
+    "double precision": {"precision": "float64"},
+    "bfloat16": {"precision": "bf16"},
+    "early stopping": STOPPING,
+    "early stopping by a scorer": {**STOPPING, "scoring": "roc_auc"},
+    "early stopping by a function": {**STOPPING, "scoring": my_scorer},
+    "early stopping by a made scorer": {**STOPPING, "scoring": make_scorer(accuracy_score)},
+    "ensemble": {"n_members": 3},
+    "ensemble, stopped together": {**STOPPING, "n_members": 3},
+    "restarts": {"n_restarts": 2},
+    "range test": {"learning_rate": "auto"},
+    "recipes": {"recipes": [{"optimizer": "sgd", "hidden_layer_sizes": (7,)}]},
+    "module": {"network": Tower, "dropout": 0.0},
+    "module, penalised twice a step": {"network": Tower, "dropout": 0.0, "optimizer": "sam"},
+    "torch's optimizer": {"optimizer": torch.optim.RMSprop},
+    "torch's optimizer of a module": {"optimizer": partial(torch.optim.SGD, momentum=0.9), "network": Tower},
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_fit_goes_on(name, epochs, folder):
+    assert_goes_on(lambda: basic(NNClassifier, **{**QUICK, **SETTINGS[name]}), epochs, folder)
+
+
+def test_what_is_trained_for_the_range_test_is_kept(epochs, folder):
+    assert_goes_on(lambda: basic(NNClassifier, **QUICK, learning_rate="auto"), epochs, folder, after=6)
+
+
+@pytest.mark.parametrize("after", [1, 3, 6])
+def test_the_default_ensemble_goes_on(after, epochs, folder):
+    """Members of several kinds train one kind after the other; those that are finished are not trained again."""
+    assert_goes_on(
+        lambda: NNRegressor(max_epochs=2, hidden_layer_sizes=(5,), random_state=0), epochs, folder, after=after
+    )
+
+
+def test_a_member_that_has_diverged_stays_so(epochs, folder):
+    wild = {"optimizer": "sgd", "learning_rate": 1e30, "gradient_clipping": None, "hidden_layer_sizes": (3,)}
+
+    def fit(network):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return network.fit(X, Y)
+
+    make = partial(basic, NNClassifier, **{**QUICK, **STOPPING}, n_members=2, recipes=[wild])
+    assert_goes_on(make, epochs, folder, fit, after=3)
+
+
+def test_a_warm_start_goes_on(epochs, folder):
+    first = basic(NNClassifier, **QUICK, warm_start=True).fit(X, Y)
+
+    def make():
+        return first.__copy__()
+
+    assert_goes_on(make, epochs, folder)
+
+
+def test_after_resuming_partial_fit_goes_on_as_ever(epochs, folder):
+    make = partial(basic, NNClassifier, **QUICK, warm_start=True)
+    again = assert_goes_on(make, epochs, folder)
+    same(again.partial_fit(X, Y), make().fit(X, Y).partial_fit(X, Y))
+
+
+def test_a_frame_goes_on(epochs, folder):
+    frame = pd.DataFrame(X[:, :3]).add_prefix("x")
+    frame["kind"] = np.where(Y == 1, "a", "b")
+    frame["when"] = pd.date_range("2020-01-01", periods=len(frame))
+    frame.loc[3, "x1"] = np.nan
+    make = partial(NNClassifier, **{**QUICK, **STOPPING}, scoring="roc_auc", n_members=2, optimizer="adam")
+    assert_goes_on(make, epochs, folder, lambda network: network.fit(frame, Y))
+
+
+def test_a_class_that_searches_by_itself_is_kept_when_it_is_trained(epochs, folder):
+    make = partial(basic, NNClassifier, **QUICK, optimizer=torch.optim.LBFGS, learning_rate=0.1)
+    epochs["end"] = 2
+    with pytest.raises(Killed):
+        make(checkpoint=folder).fit(X, Y)
+    assert os.listdir(folder.directory) == []
+    same(make(checkpoint=folder).fit(X, Y), make().fit(X, Y))
+    epochs["members"] = 0
+    make(checkpoint=folder).fit(X, Y)
+    assert epochs["members"] == 0
+
+
+class TestSweeps:
+    GRID = {"network__learning_rate": [1e-3, 1e-2], "network__hidden_layer_sizes": [(5,), (7,)]}
+
+    def search(self, **settings):
+        network = basic(NNClassifier, **{**QUICK, **settings})
+        return GridSearchCV(make_pipeline(StandardScaler(), network).set_params(), self.renamed(), cv=3)
+
+    def renamed(self):
+        return {f"nnclassifier__{name.removeprefix('network__')}": values for name, values in self.GRID.items()}
+
+    def assert_equal(self, one, other):
+        np.testing.assert_array_equal(one.cv_results_["mean_test_score"], other.cv_results_["mean_test_score"])
+        same(one.best_estimator_[-1], other.best_estimator_[-1])
+
+    @pytest.mark.parametrize("n_jobs", [1, 2])
+    @pytest.mark.parametrize("after", [2, 6, 9])
+    def test_finished_candidates_are_not_trained_again(self, n_jobs, after, epochs, folder):
+        whole = self.search().fit(X, Y)
+        every, epochs["members"], epochs["cohort"] = epochs["members"], 0, 0
+        epochs["end"] = after
+        with pytest.raises(Killed), lockstep(n_jobs=n_jobs, checkpoint=folder):
+            self.search().fit(X, Y)
+        epochs["end"] = 0
+        with lockstep(n_jobs=n_jobs, checkpoint=folder):
+            again = self.search().fit(X, Y)
+        self.assert_equal(again, whole)
+        assert epochs["members"] <= every + 6  # the other cohort may be within an epoch when one is killed
+        count = epochs["members"]
+        with lockstep(n_jobs=n_jobs, checkpoint=folder):
+            self.assert_equal(self.search().fit(X, Y), whole)
+        assert epochs["members"] == count
+
+    def test_an_estimators_own_directory_comes_first(self, tmp_path, folder):
+        own = Checkpoint(tmp_path / "own", interval=0)
+        with lockstep(checkpoint=folder):
+            cross_val_score(basic(NNClassifier, **QUICK, checkpoint=own), X, Y, cv=2)
+        assert os.listdir(own.directory)
+        assert not Path(folder.directory).exists()
+
+    def test_one_fit_after_another_finds_what_a_sweep_has_trained(self, epochs, folder):
+        with lockstep(checkpoint=folder):
+            whole = self.search().fit(X, Y)
+        count = epochs["members"]
+        again = self.search(checkpoint=folder).fit(X, Y)
+        self.assert_equal(again, whole)
+        assert epochs["members"] == count
+
+    def test_joblibs_own_door(self, epochs, folder):
+        network = basic(NNClassifier, **QUICK)
+        with parallel_config(backend="lockstep", checkpoint=folder):
+            first = cross_val_score(network, X, Y, cv=2)
+        count = epochs["members"]
+        with parallel_config(backend="lockstep", checkpoint=folder):
+            np.testing.assert_array_equal(cross_val_score(network, X, Y, cv=2), first)
+        assert epochs["members"] == count
+
+    def test_workers_have_it_too(self, folder):
+        network = basic(NNClassifier, **QUICK)
+        with lockstep(n_jobs=2, backend="loky", checkpoint=folder):
+            scores = cross_val_score(network, X, Y, cv=4)
+        names = os.listdir(folder.directory)
+        assert len({name.split("-")[1] for name in names}) == 2
+        with lockstep(checkpoint=folder):
+            np.testing.assert_array_equal(cross_val_score(network, X, Y, cv=4), scores)
+        assert sorted(os.listdir(folder.directory)) == sorted(names)
+
+    def test_after_the_block_nothing_is_kept(self, folder):
+        with lockstep(checkpoint=folder):
+            basic(NNClassifier, **QUICK).fit(X, Y)
+        before = sorted(os.listdir(folder.directory))
+        basic(NNClassifier, **{**QUICK, "max_epochs": 2}).fit(X, Y)
+        assert sorted(os.listdir(folder.directory)) == before
+
+    @pytest.mark.parametrize("value", [3, ["here"], True])
+    def test_what_is_no_directory_is_refused(self, value):
+        with pytest.raises(ValueError, match=r"The 'checkpoint' parameter of lockstep must be a directory.* Got"):
+            lockstep(checkpoint=value)
+
+
+def scaled(scores, target):
+    return ((scores - target) ** 2 * FACTOR).mean(1)
+
+
+FACTOR = 1.0
+
+CHANGES = {
+    "learning rate": {"learning_rate": 0.011},
+    "seed": {"random_state": 1},
+    "epochs": {"max_epochs": 5},
+    "layers": {"hidden_layer_sizes": (6,)},
+    "activation": {"activation": "tanh"},
+    "optimizer": {"optimizer": optimizers.SGD(momentum=0.5)},
+    "loss": {"loss": Huber(delta=0.3)},
+    "initializer": {"initializer": "orthogonal"},
+    "penalty": {"regularization": L1(1e-3)},
+    "schedule": {"schedule": schedules.Linear()},
+    "precision": {"precision": "float64"},
+    "stopping": {"early_stopping": True},
+    "patience": {"early_stopping": True, "n_iter_no_change": 3},
+    "scorer": {"early_stopping": True, "scoring": "r2"},
+    "average": {"weight_averaging": "ema"},
+    "progress is kept": {"warm_start": True},
+    "a function": {"activation": lambda x: torch.relu(x) + 1},
+    "another function": {"activation": lambda x: torch.relu(x) + 2},
+    "dropout": {"dropout": 0.2},
+}
+
+
+def test_a_changed_setting_begins_anew(epochs, folder):
+    target = X[:, 0] + Y
+    base = {**QUICK, "checkpoint": folder}
+    basic(NNRegressor, **base).fit(X, target)
+    for change in CHANGES.values():
+        epochs["members"] = 0
+        network = basic(NNRegressor, **{**base, **change}).fit(X, target)
+        assert epochs["members"] == network.n_iter_, change
+    epochs["members"] = 0
+    for rows, labels, weight in [
+        (np.where(X > 0, X * 2, X), target, None), (X[::-1], target[::-1], None), (X, target**3, None),
+        (X, target, np.linspace(1, 2, len(X))),
+    ]:  # fmt: skip
+        basic(NNRegressor, **base).fit(rows, labels, weight)
+    assert epochs["members"] == 4 * 4
+    basic(NNRegressor, **base, verbose=0, device="cpu").fit(X, target)
+    assert epochs["members"] == 4 * 4
+
+
+def test_a_changed_global_of_a_function_begins_anew(epochs, folder, monkeypatch):
+    network = basic(NNRegressor, **QUICK, loss=scaled, checkpoint=folder)
+    network.fit(X, X[:, 0])
+    network.fit(X, X[:, 0])
+    assert epochs["members"] == 4
+    monkeypatch.setitem(globals(), "FACTOR", 2.0)
+    network.fit(X, X[:, 0])
+    assert epochs["members"] == 8
+
+
+def test_other_code_begins_anew(epochs, folder, monkeypatch):
+    network = basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y)
+    monkeypatch.setattr(checkpointing, "code_version", lambda: "another")
+    same(basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y), network)
+    assert epochs["members"] == 8
+    assert len(code_version()) == 40
+
+
+def test_weights_to_start_from_count(epochs, folder):
+    sources = [basic(NNClassifier, **{**QUICK, "random_state": seed}).fit(X, Y) for seed in (1, 2)]
+    epochs["members"] = 0
+    for source in [*sources, *sources]:
+        basic(NNClassifier, **QUICK, initial_weights=source, checkpoint=folder).fit(X, Y)
+    assert epochs["members"] == 8
+
+
+class TestDamage:
+    def kept(self, folder):
+        whole = basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y)
+        store_of.__self__.begin()  # as a new process, which has nothing in memory
+        (path,) = Path(folder.directory).iterdir()
+        return whole, path
+
+    def flipped(path):
+        data = bytearray(path.read_bytes())
+        data[-5] ^= 1
+        path.write_bytes(data)
+
+    def head_flipped(path):
+        data = bytearray(path.read_bytes())
+        data[40] ^= 1
+        path.write_bytes(data)
+
+    def cut(path):
+        path.write_bytes(path.read_bytes()[:-100])
+
+    def cut_in_the_head(path):
+        path.write_bytes(path.read_bytes()[:50])
+
+    def empty(path):
+        path.write_bytes(b"")
+
+    def noise(path):
+        path.write_bytes(np.random.default_rng(0).bytes(3000))
+
+    def foreign(path):
+        save_file({"x": np.zeros(3)}, path)
+
+    def of_another_format(path):
+        save_file({"x": np.zeros(3)}, path, {"sknnopt checkpoint": json.dumps({"format": 2, "entries": []})})
+
+    def no_entries(path):
+        save_file({"x": np.zeros(3)}, path, {"sknnopt checkpoint": json.dumps({"format": 1, "entries": [["a"]]})})
+
+    FAULTS = (flipped, head_flipped, cut, cut_in_the_head, empty, noise, foreign, of_another_format, no_entries)
+
+    @pytest.mark.parametrize("fault", FAULTS)
+    def test_it_is_set_aside(self, fault, epochs, folder):
+        whole, path = self.kept(folder)
+        fault(path)
+        with pytest.warns(CheckpointWarning, match=r"is not used: .* It is now 'sknnopt-.*\.damaged'"):
+            again = basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y)
+        same(again, whole)
+        assert epochs["members"] == 8
+        assert path.with_name(f"{path.name}.damaged").exists()
+        store_of.__self__.begin()
+        same(basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y), whole)
+        assert epochs["members"] == 8
+
+    def test_other_files_are_left_alone(self, folder):
+        _, path = self.kept(folder)
+        other = path.with_name("notes.safetensors")
+        other.write_bytes(b"mine")
+        basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y)
+        assert other.read_bytes() == b"mine"
+
+    def test_what_an_interrupted_write_leaves_is_cleared_away_later(self, folder):
+        _, path = self.kept(folder)
+        parts = [path.with_name(f".sknnopt-00-running-{age}.safetensors.part") for age in (1, 2)]
+        for part in parts:
+            part.write_bytes(b"half")
+        os.utime(parts[0], (0, 0))
+        basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y)
+        assert [part.exists() for part in parts] == [False, True]
+
+    def test_a_directory_may_vanish(self, folder):
+        _, path = self.kept(folder)
+        path.unlink()
+        Path(folder.directory).rmdir()
+        basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y)
+        assert len(os.listdir(folder.directory)) == 1
+
+
+class TestNotKept:
+    def warns(self, words, folder, **settings):
+        network = basic(NNClassifier, **{**QUICK, **settings}, checkpoint=folder)
+        with pytest.warns(CheckpointWarning, match=f"This fit is not checkpointed.*{words}"):
+            network.fit(X, Y)
+        assert not Path(folder.directory).exists() or not os.listdir(folder.directory)
+
+    def test_without_a_seed(self, folder):
+        self.warns("random_state=None draws another seed", folder, random_state=None)
+
+    def test_with_callbacks(self, folder):
+        from skorch.callbacks import LRScheduler, PrintLog
+
+        assert LRScheduler is not None
+        self.warns("callbacks have a state of their own", folder, callbacks=[PrintLog(sink=lambda text: None)])
+
+    def test_with_a_random_stream_of_ones_own(self, folder):
+        stream = np.random.default_rng(0)
+        self.warns("gives other numbers each time", folder, activation=lambda x: x * stream.random())
+
+    def test_with_what_cannot_be_told(self, folder):
+        lock = threading.Lock()
+        self.warns("has no content that could be told", folder, activation=lambda x: torch.relu(x) if lock else x)
+
+    def test_a_random_state_that_has_moved_on_is_another(self, epochs, folder):
+        for _ in range(2):
+            stream = np.random.RandomState(0)
+            for _ in range(2):
+                basic(NNClassifier, **{**QUICK, "random_state": stream}, checkpoint=folder).fit(X, Y)
+        assert epochs["members"] == 8
+
+    def test_partial_fit(self, folder):
+        basic(NNClassifier, **QUICK, checkpoint=folder).partial_fit(X, Y, classes=[0, 1])
+        assert not Path(folder.directory).exists()
+
+    def test_what_has_failed(self, folder):
+        def scorer(estimator, rows, labels):
+            raise RuntimeError("no")
+
+        with pytest.raises(RuntimeError, match="no"):
+            basic(NNClassifier, **{**QUICK, **STOPPING}, scoring=scorer, checkpoint=folder).fit(X, Y)
+        assert os.listdir(folder.directory) == []
+
+
+class TestDirectory:
+    def test_it_is_made_when_it_is_needed(self, tmp_path):
+        network = basic(NNClassifier, **QUICK, checkpoint=tmp_path / "a" / "b")
+        assert not (tmp_path / "a").exists()
+        network.fit(X, Y)
+        assert (tmp_path / "a" / "b").is_dir()
+
+    def test_a_file_is_none(self, tmp_path):
+        path = tmp_path / "file"
+        path.write_text("")
+        with pytest.raises(
+            ValueError, match=r"The 'checkpoint' parameter must be a directory, .* Got '.*file' instead"
+        ):
+            basic(NNClassifier, **QUICK, checkpoint=str(path)).fit(X, Y)
+
+    def test_a_disk_that_is_full_ends_no_training(self, folder, monkeypatch):
+        def full(*args):
+            raise OSError(28, "No space left on device")
+
+        whole = basic(NNClassifier, **QUICK).fit(X, Y)
+        monkeypatch.setattr("sknnopt.checkpoints._files.save_file", full)
+        with pytest.warns(CheckpointWarning, match=r"could not be written to .* training goes on: .*No space left"):
+            same(basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y), whole)
+
+    def test_old_files_of_a_fit_are_cleared_away(self, epochs, folder):
+        network = basic(NNClassifier, **QUICK, checkpoint=folder)
+        for end in (1, 2, 1):
+            epochs["cohort"], epochs["end"] = 0, end
+            with pytest.raises(Killed):
+                network.fit(X, Y)
+            store_of.__self__.begin()
+            assert len(os.listdir(folder.directory)) == 1
+        epochs["end"] = 0
+        network.fit(X, Y)
+        (name,) = os.listdir(folder.directory)
+        assert "-final-" in name
+
+    def test_by_default_a_short_fit_writes_nothing(self, tmp_path):
+        basic(NNClassifier, **QUICK, checkpoint=tmp_path).fit(X, Y)
+        assert os.listdir(tmp_path) == []
+
+    def test_parameters(self, tmp_path):
+        network = NNClassifier(checkpoint=Checkpoint(tmp_path, interval=3))
+        assert clone(network.set_params(checkpoint__interval=5)).checkpoint.interval == 5
+        assert repr(Checkpoint("here")) == "Checkpoint(directory='here')"
+        with pytest.raises(ValueError, match=r"The 'interval' parameter of Checkpoint must be .*Got -1"):
+            NNClassifier(checkpoint=Checkpoint(tmp_path, interval=-1)).fit(X, Y)
+        with pytest.raises(ValueError, match="checkpoint='here' has no parameters of its own"):
+            NNClassifier(checkpoint="here").set_params(checkpoint__intervall=5)
+
+    def test_a_file_of_save_has_none(self, tmp_path, folder):
+        network = basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y)
+        save(network, tmp_path / "network")
+        again = load(tmp_path / "network")
+        assert again.checkpoint is None
+        same(again, network)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+    def test_a_forked_process_writes_under_a_name_of_its_own(self, folder):
+        network = basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y)
+        child = os.fork()
+        if child == 0:
+            try:
+                network.set_params(max_epochs=3).fit(X, Y)
+            finally:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert len({name.split("-")[1] for name in os.listdir(folder.directory)}) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.timeout(300)
+def test_after_kill_nine_the_same_bits_come_out():
+    """Twice at random moments of each kind of run; ``benchmarks/faults.py`` does it for longer."""
+    script = Path(__file__).parent.parent / "benchmarks" / "faults.py"
+    run = subprocess.run([sys.executable, script, "--kills", "2"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    rows = [re.split("  +", line)[:2] for line in run.stdout.splitlines()[2:]]
+    assert rows == [["single fit", "2"], ["ensemble", "2"], ["sweep", "2"]]
+
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+    def shifted(self):
+        return self.x + 1
+
+
+def closing_over(value):
+    return lambda: value
+
+
+class TestDigest:
+    PAIRS = {
+        "numbers": (1, 1.0), "signs of zero": (0.0, -0.0), "bools": (1, True), "strings": ("a", b"a"),
+        "containers": ([1, 2], (1, 2)), "nesting": ([[1], 2], [1, [2]]), "lengths": (["ab", "c"], ["a", "bc"]),
+        "dicts": ({"a": 1}, {"a": 2}), "keys": ({"a": 1}, {"b": 1}), "sets": ({1, 2}, {1, 3}),
+        "dtypes": (np.zeros(2), np.zeros(2, np.float32)), "shapes": (np.zeros((2, 3)), np.zeros((3, 2))),
+        "elements": (np.arange(3), np.array([0, 1, 3])),
+        "objects": (np.array(["a", 1], object), np.array(["a", 2], object)),
+        "tensors": (torch.zeros(2), torch.ones(2)), "arrays and tensors": (np.zeros(2), torch.zeros(2).double()),
+        "attributes": (Point(1), Point(2)), "closures": (closing_over(1), closing_over(2)),
+        "defaults": (lambda x=1: x, lambda x=2: x), "code": (lambda x: x + 1, lambda x: x - 1),
+        "partials": (partial(int, base=2), partial(int, base=3)), "methods": (Point(1).shifted, Point(2).shifted),
+        "techniques": (optimizers.SGD(momentum=0.1), optimizers.SGD(momentum=0.2)),
+        "seeds": (np.random.SeedSequence(1), np.random.SeedSequence(2)),
+        "frames": (pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [1, 3]})),
+        "categories": (pd.Series(["a", "b"], dtype="category"), pd.Series(["a", "c"], dtype="category")),
+        "modules": (nn.Linear(2, 2, bias=False), nn.Linear(2, 2)),
+        "builtins": (len, abs), "functions": (np.sum, np.mean),
+        "ufuncs": (np.tanh, np.exp), "classes": (dict, list), "dtypes of torch": (torch.float32, torch.float64),
+    }  # fmt: skip
+
+    @pytest.mark.parametrize("name", PAIRS)
+    def test_it_tells_apart(self, name):
+        one, other = self.PAIRS[name]
+        assert digest(one) == digest(one)
+        assert digest(one) != digest(other)
+
+    def test_memory_does_not_matter(self, tmp_path):
+        x = np.random.default_rng(0).normal(size=(50, 8))
+        path = tmp_path / "x.npy"
+        np.save(path, x)
+        assert digest(x) == digest(np.asfortranarray(x)) == digest(np.load(path, mmap_mode="r"))
+        assert digest(x[::2, 1:]) == digest(x[::2, 1:].copy())
+        assert digest(torch.from_numpy(x).T) == digest(torch.from_numpy(x.T.copy()))
+
+    def test_a_tensor_that_has_changed_is_another(self):
+        x = torch.zeros(100_000)
+        before = digest(x)
+        assert digest(x) == before
+        x[3] = 1
+        assert digest(x) != before
+
+    def test_what_holds_itself(self):
+        ring = [1]
+        ring.append(ring)
+        assert digest(ring) == digest(ring)
+
+        def again(n):
+            return again(n - 1) if n else 0
+
+        assert digest(again) == digest(again)
+
+    def test_a_class_of_ones_own_counts_by_its_code(self):
+        def of(step):
+            class Own:
+                def __call__(self, x):
+                    return x + step
+
+            return Own()
+
+        def other(step):
+            class Own:
+                def __call__(self, x):
+                    return x - step
+
+            return Own()
+
+        assert digest(of(1)) == digest(of(1)) != digest(of(2)) != digest(other(2))
+
+    @pytest.mark.parametrize(
+        "value", [np.random.default_rng(), np.random.RandomState(0), torch.Generator(), threading.Lock(), sys.stdout,
+                  (i for i in range(3)), torch.zeros(2, device="meta")],
+        ids=lambda value: type(value).__name__,
+    )  # fmt: skip
+    def test_what_has_no_content(self, value):
+        with pytest.raises(Unkeyable):
+            digest({"a": [value]})
+
+    def test_another_process_comes_to_the_same(self, tmp_path, capsys):
+        script = tmp_path / "script.py"
+        script.write_text(
+            "import numpy as np, torch\n"
+            "from sknnopt import optimizers\n"
+            "from sknnopt.checkpoints._content import digest\n"
+            "class Net(torch.nn.Module):\n"
+            "    def forward(self, x):\n"
+            "        return helper(x)\n"
+            "def helper(x):\n"
+            "    return x + {'a', 'b', 'c'}.__len__()\n"
+            "net = Net()\n"
+            "print(digest(net, Net, helper, optimizers.Adam(), {'p', 'q'}, np.arange(3), lambda x: {x, 'y', 'z'}))\n"
+        )
+        env = {**os.environ, "PYTHONHASHSEED": "1"}
+        there = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, env=env).stdout
+        runpy.run_path(str(script), run_name="__main__")
+        assert there == capsys.readouterr().out
