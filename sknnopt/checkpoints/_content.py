@@ -11,6 +11,7 @@ import sysconfig
 import types
 import weakref
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ CHUNK = 1 << 24
 LARGE = 1 << 14
 """Bytes of a tensor from which its digest is remembered."""
 
-_PLAIN = (bool, int, float, complex, str, bytes)
+_PLAIN = {
+    bool, int, float, complex, range, slice, torch.dtype, type(None), type(Ellipsis), type(NotImplemented),
+}  # fmt: skip
 _RANDOM = (random.Random, np.random.RandomState, np.random.Generator, np.random.BitGenerator, torch.Generator)
 _NO_CONTENT = {
     "__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__", "__static_attributes__", "__annotations__",
@@ -71,30 +74,37 @@ def digest(*values: Any) -> str:
 class _Hasher:
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=BYTES)
+        self._parts: list[bytes] = []
         self._inside: dict[int, int] = {}
         self._code: dict[int, int] = {}
 
     def hexdigest(self) -> str:
+        self._take_in()
         return self._hash.hexdigest()
 
+    def _take_in(self) -> None:
+        self._hash.update(b"".join(self._parts))
+        self._parts.clear()
+
     def _write(self, tag: str, content: bytes = b"") -> None:
-        self._hash.update(f"{tag}:{len(content)}:".encode())
-        self._hash.update(content)
+        self._parts.append(b"%s:%d:%s" % (tag.encode(), len(content), content))
 
     def add(self, value: Any) -> None:
         kind = type(value)
-        if value is None or value is Ellipsis or value is NotImplemented:
-            self._write(repr(value))
+        if kind is str:
+            self._write("str", value.encode("utf-8", "surrogatepass"))
         elif kind in _PLAIN:
-            self._write(kind.__name__, value if kind is bytes else repr(value).encode("utf-8", "surrogatepass"))
-        elif isinstance(value, Tensor):
-            self._write("tensor", _tensor_digest(value))
+            self._write(kind.__name__, repr(value).encode())
+        elif kind is bytes:
+            self._write("bytes", value)
         elif kind in (np.ndarray, np.memmap):
             self._array(value)
-        elif isinstance(value, np.generic | np.dtype | torch.dtype | range | slice):
-            self._write(kind.__name__, repr(value).encode())
-        elif isinstance(value, torch.device):
+        elif isinstance(value, Tensor):
+            self._write("tensor", _tensor_digest(value))
+        elif kind is torch.device:
             self._write("device", value.type.encode())
+        elif isinstance(value, np.generic | np.dtype):
+            self._write(kind.__name__, repr(value).encode())
         elif isinstance(value, _RANDOM):
             raise Unkeyable(f"{value!r} gives other numbers each time it is used")
         elif kind in (types.FunctionType, type(len)) or isinstance(value, type | types.ModuleType):
@@ -117,25 +127,25 @@ class _Hasher:
         kind = type(value)
         if kind in (tuple, list):
             self._sequence(kind.__name__, value)
-        elif isinstance(value, set | frozenset):
-            self._sequence("set", sorted(digest(one) for one in value))
         elif kind is dict:
             self._mapping(value)
-        elif kind is np.random.SeedSequence:
-            self._sequence("seed", (value.entropy, value.spawn_key, value.pool_size, value.n_children_spawned))
-        elif hasattr(value, "checkpoint_content"):
+        elif isinstance(value, set | frozenset):
+            self._sequence("set", sorted(digest(one) for one in value))
+        elif isinstance(value, Choice):
+            self._object(kind, value.get_params(deep=False))
+        elif hasattr(kind, "checkpoint_content"):
             self._object(kind, value.checkpoint_content())
-        elif hasattr(value, "digest_chunks"):
+        elif hasattr(kind, "digest_chunks"):
             self._write("chunks")
             for chunk in value.digest_chunks():
                 self.add(chunk)
+        elif dataclasses.is_dataclass(kind):
+            self._object(kind, {name: getattr(value, name) for name in _field_names(kind)})
+        elif kind is np.random.SeedSequence:
+            self._sequence("seed", (value.entropy, value.spawn_key, value.pool_size, value.n_children_spawned))
         elif sparse.issparse(value):
             own = value.tocsr()
             self._sequence("sparse", (own.shape, own.data, own.indices, own.indptr))
-        elif isinstance(value, Choice):
-            self._object(kind, value.get_params(deep=False))
-        elif dataclasses.is_dataclass(value):
-            self._object(kind, {field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
         elif isinstance(value, np.ufunc):
             self._ufunc(value)
         elif isinstance(value, types.MethodType):
@@ -187,6 +197,7 @@ class _Hasher:
             self._sequence("objects", (value.shape, value.ravel().tolist()))
             return
         self._write("array", f"{value.dtype.str}{value.shape}".encode())
+        self._take_in()
         for piece in _pieces(value):
             self._hash.update(piece)
 
@@ -194,6 +205,9 @@ class _Hasher:
 
     def _code_of(self, value: Any) -> None:
         """Add a function, class or module, the second time by its number."""
+        if isinstance(value, type) and (name := _installed_class(value)) is not None:
+            self._write("class", name)
+            return
         if id(value) in self._code:
             self._write("known", str(self._code[id(value)]).encode())
             return
@@ -217,8 +231,6 @@ class _Hasher:
 
     def _class(self, kind: type) -> None:
         self._write("class", _named(kind.__module__, kind.__qualname__))
-        if _is_installed(kind.__module__):
-            return
         self.add(kind.__bases__)
         for name, member in sorted(vars(kind).items()):
             if name not in _NO_CONTENT and not isinstance(member, types.MemberDescriptorType):
@@ -297,6 +309,17 @@ def _is_installed(module: str | None) -> bool:
         known = name in sys.modules and name not in _MAIN
         _known[name] = own or (known and (file is None or str(Path(file).resolve()).startswith(_INSTALLED)))
     return _known[name]
+
+
+@lru_cache(maxsize=1024)
+def _installed_class(kind: type) -> bytes | None:
+    """Return the name of a class of an installed package, which says what it is; None for the user's own."""
+    return _named(kind.__module__, kind.__qualname__) if _is_installed(kind.__module__) else None
+
+
+@lru_cache(maxsize=1024)
+def _field_names(kind: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
 
 
 def _pieces(value: np.ndarray) -> Iterator[memoryview]:
