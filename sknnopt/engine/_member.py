@@ -165,7 +165,8 @@ class Member:
         loss = self.job.techniques.loss(scores.unsqueeze(0), target.unsqueeze(0))[0]
         if validation.table.weight is None:
             return loss.mean()
-        weight = validation.table.weight[rows].to(loss.dtype)
+        weight = validation.table.weight[rows]
+        weight = torch.ldexp(weight, -torch.frexp(weight.max()).exponent).to(loss.dtype)  # float32 holds less
         return (loss * weight).sum() / weight.sum()
 
     def record(
