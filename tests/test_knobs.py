@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_breast_cancer
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import hinge_loss
 from skorch.callbacks import Callback as SkorchCallback
 from support import basic
@@ -294,6 +295,17 @@ def tol(fit: Fit) -> None:
     settings = {"early_stopping": True, "max_epochs": 10, "n_iter_no_change": 3}
     assert fit(tol=1e6, **settings).n_iter_ == 4
     assert fit(tol=0, **settings).n_iter_ == 10
+
+
+def on_divergence(fit: Fit) -> None:
+    def jump(progress: Any) -> Any:
+        return np.where(progress < 0.5, 1.0, 1e30)
+
+    settings = {**ONE_STEP, "learning_rate": 1e-3, "max_epochs": 3, "schedule": jump}
+    with pytest.warns(ConvergenceWarning, match="the weights of epoch 2 were kept"):
+        assert fit(**settings).best_epoch_ == 2
+    with pytest.raises(ValueError, match="diverged"):
+        fit(**settings, on_divergence="raise")
 
 
 def calibration(fit: Fit) -> None:

@@ -79,6 +79,7 @@ GRIDS = {
     "validation_fraction": [0.1, 0.3],
     "n_iter_no_change": [1, 5],
     "tol": [0.0, 0.1],
+    "on_divergence": ["warn", "raise"],
     "calibration": [None],
     "n_members": [1, 2],
     "recipes": [None, [{"optimizer": "sgd", "optimizer__momentum": 0.5}]],

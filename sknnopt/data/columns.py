@@ -121,11 +121,14 @@ class ArrayColumn(Column):
         if any(issubclass(kind, _TIMES) for kind in set(map(type, values))):
             return np.array([_seconds_of(value) if strict else _number_or_nan(value) for value in values])
         try:
-            return values.astype(np.float64)
-        except (TypeError, ValueError):
-            if strict:
-                raise
-        return np.array([_number_or_nan(value) for value in values])
+            try:
+                return values.astype(np.float64)
+            except (TypeError, ValueError):
+                if strict:
+                    raise
+            return np.array([_number_or_nan(value) for value in values])
+        except OverflowError:
+            raise ValueError("Input X contains infinity or a value too large for dtype('float64').") from None
 
     def levels(self) -> tuple[NDArray[Any], list[Hashable]]:
         codes = np.full(len(self.values), -1)

@@ -30,7 +30,8 @@ def fit_max_abs(X: sparse.csr_array) -> tuple[NDArray[np.float64], NDArray[np.bo
     (array([1., 4.]), array([False,  True]))
     """
     check_finite(X.data)
-    largest = np.asarray(MaxAbsScaler().fit(X).scale_, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        largest = np.asarray(MaxAbsScaler().fit(X).scale_, dtype=np.float64)
     marked = np.zeros(X.shape[1], dtype=bool)
     if X.data.dtype.kind == "f":
         marked[X.indices[np.isnan(X.data)]] = True

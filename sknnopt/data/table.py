@@ -1,5 +1,6 @@
 """A raw table to the array that a network is trained on."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
@@ -272,7 +273,9 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
         for place, one in enumerate(statistics):
             self._encoding.learn(place, one)
         self.center_ = np.array([one.center for one in statistics])
-        self.scale_ = np.array([1 / one.scale if one.scale else 1.0 for one in statistics])
+        with np.errstate(over="ignore"):
+            scale = 1 / np.array([one.scale or 1.0 for one in statistics])
+        self.scale_ = np.minimum(scale, sys.float_info.max)
         self._describe()
 
     def _describe(self) -> None:

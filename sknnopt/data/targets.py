@@ -1,5 +1,6 @@
 """Targets to what a loss compares with, and a network's output back to targets."""
 
+import sys
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,6 +11,12 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 __all__ = ["ClassTarget", "RegressionTarget"]
+
+#: Farther from 0 what a network predicts may be no number, once it is scaled back.
+LARGEST_TARGET = 1e300
+
+#: Least standard deviation of a target, as a share of its range; only weights that leave next to one value have less.
+LEAST_DEVIATION = 1e-9
 
 # Kinds of numpy data that are class labels whatever their values: bools, integers and strings.
 _PLAIN = "biuU"
@@ -240,7 +247,8 @@ class RegressionTarget:
             return self
         deviation = np.sqrt((weights * (within - mean) ** 2).sum(axis=0) / weights.sum())
         self.mean_ = center
-        self.scale_ = np.where(spread > 0, spread * deviation, 1.0)
+        scale = spread * np.maximum(deviation, LEAST_DEVIATION)
+        self.scale_ = np.where(spread > 0, np.maximum(scale, sys.float_info.min), 1.0)
         return self
 
     def encode(self, y: Any) -> NDArray[Any]:
@@ -254,7 +262,14 @@ class RegressionTarget:
         values = _check_numbers(y, warn=False)
         if values.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {values.shape[1]} outputs, but had {self.n_outputs_} in fit.")
-        return ((values - self.mean_) / self.scale_).astype(self.dtype)
+        with np.errstate(over="ignore"):
+            encoded = ((values - self.mean_) / self.scale_).astype(self.dtype)
+        if not np.isfinite(encoded).all():
+            raise ValueError(
+                f"Input y contains a value too large for {encoded.dtype!r} after subtracting {self.mean_} and dividing "
+                f"by {self.scale_}."
+            )
+        return encoded
 
     def decode(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Predictions in the target's own units.
@@ -272,7 +287,11 @@ class RegressionTarget:
 
 
 def _check_numbers(y: Any, *, warn: bool) -> NDArray[np.float64]:
-    values = check_array(y, dtype="numeric", ensure_2d=False, ensure_all_finite=True, input_name="y")
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = check_array(y, dtype="numeric", ensure_2d=False, ensure_all_finite=True, input_name="y")
     if values.ndim == 2 and values.shape[1] == 1:
         values = column_or_1d(values, warn=warn)
-    return np.asarray(values if values.ndim == 2 else values[:, None], dtype=np.float64)
+    numbers = np.asarray(values if values.ndim == 2 else values[:, None], dtype=np.float64)
+    if np.abs(numbers).max(initial=0.0) > LARGEST_TARGET:
+        raise ValueError(f"Input y contains a value beyond plus or minus {LARGEST_TARGET:g}. Divide y by a constant.")
+    return numbers

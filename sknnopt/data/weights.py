@@ -9,7 +9,11 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from .._compat import _check_sample_weight
 
-__all__ = ["check_weights", "counted_rows"]
+__all__ = ["check_weights", "counted_rows", "in_reach"]
+
+#: Only the ratios of weights count, so that a largest one beyond two to the power of plus or minus this is halved or
+#: doubled until it is about 1.
+REACH = 64
 
 
 def check_weights(
@@ -55,14 +59,22 @@ def check_weights(
         return None
     if sample_weight is not None and np.size(given := np.asarray(sample_weight)) and not given.any():
         raise ValueError("sample_weight must contain at least one non-zero number, but all are zero.")
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        given = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
+    weights = in_reach(np.asarray(given))
     if class_weight is not None and y is not None:
         known = classes if np.ndim(y) == 1 else None
         each = [_class_weights(one, labels, known, weights) for labels, one in _by_label(class_weight, y)]
-        weights = weights * np.prod(each, axis=0)
+        weights = in_reach(weights * in_reach(np.prod(each, axis=0)))
         if not weights.any():
             raise ValueError("class_weight leaves no row with a sample_weight above zero.")
-    return np.asarray(weights)
+    return weights
+
+
+def in_reach(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights whose sums and squares are numbers: far too large or too small ones times a power of two."""
+    exponent = int(np.frexp(weights.max(initial=0.0))[1])
+    return weights if abs(exponent) <= REACH else np.ldexp(weights, -exponent)
 
 
 def counted_rows(

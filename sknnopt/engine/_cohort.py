@@ -10,12 +10,13 @@ from torch import Tensor
 
 from sknnopt.engine._evaluate import Evaluator
 from sknnopt.engine._feed import Feed
+from sknnopt.engine._finite import epoch_is_sound, predicts_finite, sound_norms
 from sknnopt.engine._hyper import HyperTable
 from sknnopt.engine._layers import LayerRates
 from sknnopt.engine._member import Member, Views
 from sknnopt.engine._start import start
 from sknnopt.engine._statistics import fresh_statistics
-from sknnopt.engine._step import Step, row_norms
+from sknnopt.engine._step import Step
 from sknnopt.engine._tensors import Tensors
 from sknnopt.engine._weights import RowWeights
 from sknnopt.engine.checkpointing import Keeper
@@ -187,8 +188,8 @@ class Cohort:
             after_epoch(len(self.members))
 
     def _judge(self, k: int, record: dict[str, Any], output: np.ndarray | None) -> None:
-        member = self.members[k]
-        if member.observe(record):
+        member, weights = self.members[k], (self.tensors.judged[k], self.tensors.buffers[k])
+        if member.observe(record, sound=epoch_is_sound(member, record, *weights)):
             self.best[k] = self.tensors.snapshot(k)
         if member.job.observer is not None and member.job.observer.epoch_end(record, output):
             member.finished = True
@@ -238,11 +239,12 @@ class Cohort:
     def _figures(self, losses: Tensor, norms: Tensor) -> tuple[list[list[float]], list[np.ndarray | None]]:
         """Return, in one read from the device, what is known of each member after the epoch.
 
-        That is the summed loss, the norm of the last gradient, that of the parameters, and the loss on the
-        withheld rows (0 without). With them come the scores (O, n) of the withheld rows, for members that want them.
+        That is the summed loss, the norm of the last gradient, that of the parameters (NaN if what counts of them is
+        not finite), and the loss on the withheld rows (0 without). With them come the scores (O, n) of the withheld
+        rows, for members that want them.
         """
         next(iter(self._steps.values())).sync()
-        rows = [losses, norms, row_norms(self.tensors.parameters)]
+        rows = [losses, norms]
         outputs: list[np.ndarray | None] = [None] * len(self.members)
         if self._evaluator is not None:
             if self.tensors.averages and self.tensors.buffers.shape[1] > 0:
@@ -255,6 +257,7 @@ class Cohort:
             outputs = [None if s is None else s.cpu().numpy() for s in wanted]
         else:
             rows.append(torch.zeros_like(losses))
+        rows.insert(2, sound_norms(self._job, self.tensors))
         return torch.stack(rows, dim=1).tolist(), outputs
 
     def _refresh_statistics(self) -> None:
@@ -269,16 +272,7 @@ class Cohort:
             return
         for k, member in enumerate(self.members):
             if member.finished and id(member) not in self.results:
-                keeps_last = member.error is None and member.keep_last()
-                if not keeps_last and member.modules:
-                    self._go_back(k)
-                with member.guard():
-                    member.unwatch()
-                best = self.tensors.snapshot(k) if keeps_last else self.best[k]
-                if self.tensors.averages and self.tensors.buffers.shape[1] > 0:
-                    with member.guard():
-                        best["buffers"] = fresh_statistics(member.job, best["parameters"], best["buffers"])
-                self.results[id(member)] = self._result(member, best)
+                self.results[id(member)] = self._leave(k)
         stay = [k for k, member in enumerate(self.members) if not member.finished]
         self.members = [self.members[k] for k in stay]
         self.best = [self.best[k] for k in stay]
@@ -286,6 +280,30 @@ class Cohort:
             return
         self.tensors.select(stay)
         self._bind()
+
+    def _leave(self, k: int) -> Result:
+        """Return what becomes of a finished member: its last weights, or those of its best epoch."""
+        member, found = self.members[k], self.members[k].best
+        keeps_last = member.error is None and member.keep_last()
+        best = self._kept(k, last=keeps_last)
+        if keeps_last and not predicts_finite(member, best):
+            member.go_back(found)
+            keeps_last, best = False, self._kept(k, last=False)
+        if not keeps_last and not predicts_finite(member, best):
+            member.go_back(None)
+        if not keeps_last and member.modules:
+            self._go_back(k)
+        with member.guard():
+            member.unwatch()
+        return self._result(member, best)
+
+    def _kept(self, k: int, *, last: bool) -> dict[str, Tensor]:
+        """Return the last weights of a member or those of its best epoch, with the statistics that belong to them."""
+        member, best = self.members[k], self.tensors.snapshot(k) if last else self.best[k]
+        if self.tensors.averages and self.tensors.buffers.shape[1] > 0:
+            with member.guard():
+                best["buffers"] = fresh_statistics(member.job, best["parameters"], best["buffers"])
+        return best
 
     def _go_back(self, k: int) -> None:
         """Show those who watch the member the weights that it keeps."""

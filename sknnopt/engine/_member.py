@@ -165,7 +165,8 @@ class Member:
         loss = self.job.techniques.loss(scores.unsqueeze(0), target.unsqueeze(0))[0]
         if validation.table.weight is None:
             return loss.mean()
-        weight = validation.table.weight[rows].to(loss.dtype)
+        weight = validation.table.weight[rows]
+        weight = torch.ldexp(weight, -torch.frexp(weight.max()).exponent).to(loss.dtype)  # float32 holds less
         return (loss * weight).sum() / weight.sum()
 
     def record(
@@ -192,16 +193,21 @@ class Member:
             if self.job.panel is not None:
                 record["valid_score"] = math.nan if value is None else value
             elif validation.score is not None and output is not None:
-                record["valid_score"] = float(validation.score(output))
+                finite = all(map(math.isfinite, figures[2:]))
+                record["valid_score"] = float(validation.score(output)) if finite else math.nan
         record |= {"learning_rate": rate, "gradient_norm": figures[1], "weight_norm": figures[2]}
         return record | {"seconds": seconds}
 
-    def observe(self, record: dict[str, Any]) -> bool:
-        """Take in an epoch's record; return whether its weights are now the best, and set `finished`."""
+    def observe(self, record: dict[str, Any], *, sound: bool = True) -> bool:
+        """Take in an epoch's record; return whether its weights are now the best, and set `finished`.
+
+        An epoch whose figures are not finite, or whose weights are not `sound`, is the last.
+        """
         self.steps += self.batches
         self.epochs += 1
         self.history.append(record)
-        if not all(math.isfinite(record.get(key, 0.0)) for key in ("train_loss", "weight_norm", "valid_loss")):
+        figures = ("train_loss", "weight_norm", "valid_loss")
+        if not (sound and all(math.isfinite(record.get(key, 0.0)) for key in figures)):
             self.diverged, self.finished = len(self.history), True
             return False
         schedule = self.job.techniques.schedule
@@ -238,6 +244,19 @@ class Member:
             return False
         self._settle()
         return True
+
+    @property
+    def best(self) -> tuple[int, int, int]:
+        """The epoch to go back to, and what had been seen by then."""
+        return self.best_epoch, self.best_steps, self.best_epochs
+
+    def go_back(self, best: tuple[int, int, int] | None) -> None:
+        """Count the weights that were to be kept as diverged, and go back to those of `best`; None for nowhere."""
+        self.diverged = self.diverged or len(self.history)
+        if best is None:
+            self.best_epoch = -1
+        else:
+            self.best_epoch, self.best_steps, self.best_epochs = best
 
     def counts(self) -> dict[str, Any]:
         """Return what judgement has come to, as :meth:`go_on` takes it."""

@@ -12,6 +12,13 @@ ROWS = 512
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
+def plain_module(job: Job, parameters: Tensor, buffers: Tensor) -> nn.Module:
+    """Return the job's network as a module whose tensors are views of these, (P,) and (Q,)."""
+    module = job.network.module()
+    load_member(module, job.network.layout.single(parameters), job.network.buffers.single(buffers))
+    return module.to(device=parameters.device, dtype=parameters.dtype)
+
+
 def fresh_statistics(job: Job, parameters: Tensor, buffers: Tensor) -> Tensor:
     """Return the buffers (Q,) that belong to these parameters (P,): means over all training rows of the job.
 
@@ -28,9 +35,7 @@ def fresh_statistics(job: Job, parameters: Tensor, buffers: Tensor) -> Tensor:
     Izmailov et al., "Averaging weights leads to wider optima and better generalization", 2018, section 3.2.
     """
     out = buffers.clone()
-    module = job.network.module()
-    load_member(module, job.network.layout.single(parameters), job.network.buffers.single(out))
-    module = module.to(device=parameters.device, dtype=parameters.dtype)
+    module = plain_module(job, parameters, out)
     held = {name.rpartition(".")[0] for name in job.techniques.held(job.network.buffers)}
     normalizations = [
         layer

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import softmax
 
+from sknnopt.data.weights import in_reach
+
 Floats = NDArray[np.float64]
 
 PRIOR = 10.0
@@ -50,7 +52,7 @@ def fit_temperature(scores: NDArray[np.floating], target: NDArray[np.number], we
     >>> round(fit_temperature(scores, target), 1)
     1.8
     """
-    weight = np.ones(len(scores)) if weight is None else weight
+    weight = np.ones(len(scores)) if weight is None else in_reach(weight)
     if not weight.any() or not np.isfinite(scores).all():
         return 1.0
     weight = weight * (weight.sum() / (weight**2).sum())

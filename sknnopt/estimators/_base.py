@@ -60,7 +60,8 @@ class NetworkEstimator(CallbackSupportMixin, PresetsMixin, AutoRateMixin, JobsMi
         Raises
         ------
         ValueError
-            On bad parameters or data, or if no epoch ends with a finite loss.
+            On bad parameters or data, and if training diverged: if no epoch has left finite numbers, or at all with
+            ``on_divergence="raise"``.
         """
         self._check_params()
         check_held_out(X_val, y_val, sample_weight_val)
@@ -115,7 +116,7 @@ class NetworkEstimator(CallbackSupportMixin, PresetsMixin, AutoRateMixin, JobsMi
             kept, scores = best_of_kinds(jobs, results, starts, np.repeat(kind_of, starts))
             jobs, results = [jobs[i] for i in kept], [results[i] for i in kept]
             self.restart_scores_ = scores[0] if len(places) == 1 else scores
-        self._warn_of_divergence(results)
+        self._tell_of_divergence(results)
         self._keep(jobs, results, kind_of, again=again, keep=keep, history=history or [])
         self._places = [place for place, result in zip(places, results, strict=True) if result.best_epoch >= 0]
 

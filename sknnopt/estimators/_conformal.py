@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sknnopt.data.weights import in_reach
+
 Floats = NDArray[np.float64]
 
 LEAST = 1e-9
@@ -73,6 +75,7 @@ def fit_conformal(quantiles: Floats, target: Floats, weight: Floats, levels: Seq
     >>> found(narrow[:1]).round(1)
     array([[[-1.6, -0. ,  1.7]]])
     """
+    weight = in_reach(weight)
     counted = weight > 0
     quantiles, target, weight = quantiles[counted], target[counted], weight[counted]
     _, n_targets, n_levels = quantiles.shape

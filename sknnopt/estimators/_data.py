@@ -152,7 +152,8 @@ def encode(
             finite = np.isfinite(values.sum())
         if finite:
             return values
-    return check_array(X, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X", allow_nd=allow_nd)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return check_array(X, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X", allow_nd=allow_nd)
 
 
 def as_table(X: Any, target: NDArray[Any], weight: NDArray[np.float64] | None) -> Table:

@@ -106,6 +106,12 @@ _PARAMETERS = """Every parameter can be swept by a search. Where a parameter tak
         Epochs without improvement by `tol` after which training stops.
     tol : float, default=1e-4
         Least improvement of the score.
+    on_divergence : {"warn", "raise"}, default="warn"
+        What follows once loss, weights or predictions of a network are no longer finite, which ends its training in
+        that epoch. "warn" goes back to its best epoch, or leaves it out of an ensemble if there is none, with a
+        ConvergenceWarning. "raise" is a ValueError, and the estimator stays as it was before the call. Where there is
+        no network of finite numbers at all it is a ValueError in any case. See
+        ``docs/estimators.md``.
     {calibration}n_members : int, default=12
         Networks to train in lockstep from different seeds, on different rows where some are withheld; their predictions
         are averaged. Early stopping judges the average, not each by itself. From 8 members on there are two kinds, and

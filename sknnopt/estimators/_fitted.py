@@ -1,6 +1,7 @@
 """Fitted attributes: made from the engine's results, and continued from."""
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -29,6 +30,8 @@ class FittedMixin:
     """Turns results into fitted attributes, and those back into where training goes on."""
 
     callbacks: Sequence[Any] | None
+    on_divergence: str
+    preprocessing: Any
     recipes: Sequence[Mapping[str, Any]] | None
     target_: ClassTarget | RegressionTarget
     loss_: Loss
@@ -39,21 +42,22 @@ class FittedMixin:
     _optimizers: list[optimizers.Optimizer]
     _networks: list[StackedNetwork | None]
 
-    def _warn_of_divergence(self, results: Sequence[Result]) -> None:
+    def _tell_of_divergence(self, results: Sequence[Result]) -> None:
+        """Warn if a network has diverged, or raise as `on_divergence` says; raise if there is no other."""
         diverged = [result for result in results if result.diverged is not None]
         if not diverged:
             return
         advice = "Lower learning_rate, set gradient_clipping (1.0, say), or use warmup."
+        if self.preprocessing is None:
+            advice += " With preprocessing=None, scale the columns beforehand."
+        first = diverged[0]
+        found = f"Training diverged: {_fault(first, 'the network' if len(results) == 1 else 'a network')}"
         if not any(result.best_epoch >= 0 for result in results):
-            raise ValueError(f"Training diverged: the loss is not finite after the first epoch. {advice}")
-        first, network = diverged[0], "the network" if len(results) == 1 else "a network"
-        kept = f"the weights of epoch {first.best_epoch + 1} were kept"
-        warnings.warn(
-            f"Training diverged: the loss of {network} was not finite in epoch {first.diverged}, and "
-            f"{kept if first.best_epoch >= 0 else 'it was left out'}. {advice}",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
+            raise ValueError(f"{found}, and there are no finite weights to go back to. {advice}")
+        if self.on_divergence == "raise":
+            raise ValueError(f"{found}. {advice} on_divergence='warn' goes on with what is finite.")
+        kept = f"the weights of epoch {first.best_epoch + 1} were kept" if first.best_epoch >= 0 else "it was left out"
+        warnings.warn(f"{found}, and {kept}. {advice}", ConvergenceWarning, stacklevel=4)
 
     def _keep(
         self, jobs: Sequence[Job], results: Sequence[Result], kind_of: Sequence[int], *, again: bool, keep: bool,
@@ -217,6 +221,15 @@ class FittedMixin:
                 dataclasses.replace(progress, state=_without_optimizer(progress.state), steps=0) for progress in kept
             ]
         return kept
+
+
+def _fault(result: Result, network: str) -> str:
+    """Return what was not finite of a network, and when."""
+    assert result.diverged is not None
+    record = result.history[result.diverged - 1]
+    if all(math.isfinite(record.get(name, 0.0)) for name in ("train_loss", "valid_loss")):
+        return f"weights or predictions of {network} were not finite in epoch {result.diverged}"
+    return f"the loss of {network} was not finite in epoch {result.diverged}"
 
 
 def _shape_of(params: Mapping[str, Any]) -> dict[str, Any]:

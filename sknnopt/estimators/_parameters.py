@@ -74,6 +74,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "n_iter_no_change": [_count],
     "tol": [Interval(Real, 0, None, closed="left")],
+    "on_divergence": [StrOptions({"warn", "raise"})],
     "n_members": [_count],
     "recipes": [list, tuple, None],
     "n_restarts": [_count],

@@ -12,9 +12,9 @@ from sknnopt._compat import InvalidParameterError
 Params = dict[str, Any]
 
 WHOLE = frozenset({
-    "loss", "initial_weights", "early_stopping", "scoring", "validation_fraction", "calibration", "n_members",
-    "recipes", "n_restarts", "preprocessing", "categorical_features", "class_weight", "device", "precision",
-    "random_state", "warm_start", "callbacks", "checkpoint", "verbose",
+    "loss", "initial_weights", "early_stopping", "scoring", "validation_fraction", "on_divergence", "calibration",
+    "n_members", "recipes", "n_restarts", "preprocessing", "categorical_features", "class_weight", "device",
+    "precision", "random_state", "warm_start", "callbacks", "checkpoint", "verbose",
 })  # fmt: skip
 """Parameters of the whole estimator, which all its members share."""
 

@@ -7,6 +7,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 from torch import Tensor
 
+from sknnopt.data.weights import in_reach
 from sknnopt.losses import Loss
 from sknnopt.nn import average
 
@@ -61,7 +62,7 @@ def fit_weights(scores: Floats, target: NDArray[np.number], loss: Loss, weight: 
     """
     count = len(scores)
     equal = np.full(count, 1 / count)
-    rows = np.ones(scores.shape[1]) if weight is None else weight
+    rows = np.ones(scores.shape[1]) if weight is None else in_reach(weight)
     if count == 1 or not rows.any() or not np.isfinite(scores).all():
         return equal
     objective = _Objective(scores, target, loss, rows)

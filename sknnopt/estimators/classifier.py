@@ -110,6 +110,7 @@ class NNClassifier(ClassifierMixin, FromSkorchMixin, NetworkEstimator):
         validation_fraction: float = 0.125,
         n_iter_no_change: int = 15,
         tol: float = 1e-4,
+        on_divergence: Literal["warn", "raise"] = "warn",
         calibration: Literal["temperature"] | None = "temperature",
         n_members: int = 12,
         recipes: Sequence[Mapping[str, Any]] | None = None,
@@ -156,6 +157,7 @@ class NNClassifier(ClassifierMixin, FromSkorchMixin, NetworkEstimator):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.on_divergence = on_divergence
         self.calibration = calibration
         self.n_members = n_members
         self.recipes = recipes

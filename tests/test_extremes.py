@@ -1,0 +1,297 @@
+"""Columns, targets, weights and tables at the ends of what can be: finite predictions, or a clear refusal."""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from support import basic
+
+from sknnopt import NNClassifier, NNRegressor, losses
+from sknnopt.data import TableEncoder
+from sknnopt.losses import Quantile
+
+ROWS = 24
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(ROWS, 2))
+CLASSES, NUMBERS = (X[:, 0] > 0).astype(int), X[:, 0] + 0.1 * RANDOM.normal(size=ROWS)
+SIGN, SHARE = np.where(np.arange(ROWS) % 2, 1.0, -1.0), RANDOM.random(ROWS)
+LARGEST, LARGEST32 = np.finfo(np.float64).max, float(np.finfo(np.float32).max)
+QUICK: dict[str, Any] = {"hidden_layer_sizes": (4,), "max_epochs": 1, "random_state": 0}
+BOTH = [NNClassifier, NNRegressor]
+SCALES = ["auto", "quantile_normal", "standard"]
+
+COLUMNS: dict[str, np.ndarray] = {
+    "1e30": SIGN * SHARE * 1e30, "1e300": SIGN * SHARE * 1e300, "float32's end": SIGN * LARGEST32,
+    "float64's end": SIGN * LARGEST, "one at float64's end": np.r_[LARGEST, np.zeros(ROWS - 1)],
+    "denormals": SHARE * 1e-310, "float32's denormals": SHARE * 1e-42, "two denormals": (SIGN > 0) * 5e-324,
+    "one value": np.full(ROWS, 3.0), "one large value": np.full(ROWS, 1e300), "offset": 1e9 + SHARE,
+    "offset, tiny spread": 1e9 + 1e-6 * SHARE, "beyond 2**53": 2**53 + RANDOM.integers(0, 9, ROWS),
+    "int64's ends": np.where(SIGN > 0, 2**63 - 1, -(2**63)), "all missing": np.full(ROWS, np.nan),
+    "uint64": np.where(SIGN > 0, np.uint64(2**64 - 1), np.uint64(0)), "int8": np.tile(np.int8([-128, 127]), ROWS // 2),
+    "bool": SIGN > 0, "float16": (SIGN * 65504).astype(np.float16), "float16's denormals": np.float16(SHARE * 1e-6),
+    "missing but one": np.r_[5.0, np.full(ROWS - 1, np.nan)],
+}  # fmt: skip
+TOO_LARGE = {"1e300", "float64's end", "one at float64's end", "one large value"}
+"""What float32 does not hold."""
+
+
+def finite(network: Any, rows: Any) -> Any:
+    """Check that predictions are finite; return the estimator."""
+    scores = network.predict_proba(rows) if isinstance(network, NNClassifier) else network.predict(rows)
+    assert np.isfinite(scores).all()
+    return network
+
+
+def target(make: type[Any]) -> np.ndarray:
+    return CLASSES if make is NNClassifier else NUMBERS
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize("make", BOTH)
+class TestColumns:
+    def test_beside_ordinary_ones(self, make, name):
+        table = pd.DataFrame({"a": X[:, 0], "b": COLUMNS[name]})
+        ordinary = pd.DataFrame({"a": X[:, 0], "b": X[:, 1]})
+        for numbers in SCALES:
+            network = finite(basic(make, **QUICK, preprocessing=numbers).fit(table, target(make)), table)
+            assert np.isfinite(network.preprocessor_.transform(table)).all()
+        finite(network, ordinary)
+        finite(basic(make, **QUICK, preprocessing="standard").fit(ordinary, target(make)), table)
+
+    def test_of_an_array_embedded(self, make, name):
+        table = np.column_stack([COLUMNS[name]] * 2)
+        for more in ({"numeric_embedding": "piecewise_linear"}, {"initializer": "lsuv", "normalization": "batch"}):
+            finite(basic(make, **QUICK, **more).fit(table, target(make)), table)
+
+    def test_sparse(self, make, name):
+        column = COLUMNS[name]
+        table = sparse.csr_array(np.column_stack([column.astype(np.float32) if column.dtype == np.float16 else column]))
+        network = finite(basic(make, **QUICK).fit(table, target(make)), table)
+        assert np.isfinite(network.preprocessor_.scale_).all()
+
+    def test_without_preprocessing(self, make, name):
+        table = np.column_stack([COLUMNS[name], np.full(ROWS, 1, COLUMNS[name].dtype)])
+        network = basic(make, **QUICK, preprocessing=None)
+        if "missing" in name:
+            message = "Input X contains NaN"
+        elif name in TOO_LARGE:
+            message = r"Input X contains infinity or a value too large for dtype\('float32'\)"
+        elif abs(table.astype(np.float64)).max() > (1e18 if make is NNRegressor else 1e38):
+            message = r"Training diverged: .* With preprocessing=None, scale the columns"
+        else:
+            finite(network.fit(table, target(make)), table)
+            return
+        with pytest.raises(ValueError, match=message):
+            network.fit(table, target(make))
+
+
+@pytest.mark.parametrize("make", BOTH)
+@pytest.mark.parametrize("numbers", [*SCALES, None])
+def test_infinity_is_refused(make, numbers) -> None:
+    for column in (
+        np.r_[X[1:, 0], np.inf],
+        np.r_[np.full(ROWS - 1, LARGEST), -np.inf],
+        np.r_[np.full(ROWS - 1, 5e-324), np.inf],
+    ):
+        for table in (np.column_stack([column, X]), pd.DataFrame({"b": column})):
+            with pytest.raises(ValueError, match="Input X contains infinity or a value too large"):
+                basic(make, **QUICK, preprocessing=numbers).fit(table, target(make))
+
+
+def test_spread_is_not_lost_beside_an_offset() -> None:
+    column = 1e9 + np.arange(5.0)[:, None]
+    assert_array_equal(TableEncoder().fit_transform(column), TableEncoder().fit_transform(column - 1e9))
+    wide = 2**53 + 2 * np.arange(5)[:, None]
+    assert_array_equal(TableEncoder().fit_transform(wide), TableEncoder().fit_transform(wide - 2**53))
+
+
+OBJECTS: dict[str, list[Any]] = {
+    "NUL": ["x\0y", "x"], "empty": ["", " "], "long": ["é" * 100_000, "z"], "bytes": [b"x", b"y"],
+    "whole numbers beyond float32": [10**30, -(10**30)], "decimals": [Decimal("1.5"), Fraction(1, 3)],
+    "bools": [True, None], "nothing": [None, None], "dates": [pd.Timestamp("1700-01-01"), pd.Timestamp("2200-01-01")],
+    "infinities as categories": pd.Categorical([np.inf, 1.0]).tolist(),
+}  # fmt: skip
+REFUSED = {
+    "numbers and strings": ([1, "a"], TypeError, "Column 'c': .*uniformly strings or numbers. Got .*'int', 'str'"),
+    "bytes and strings": ([b"x", "y"], TypeError, "Column 'c': .*Got .*'bytes', 'str'"),
+    "bools and strings": ([True, "y"], TypeError, "Column 'c': .*Got .*'bool', 'str'"),
+    "beyond float64": ([10**400, 1], ValueError, "Column 'c': Input X contains infinity or a value too large"),
+    "lists": ([[1], [2]], TypeError, "Column 'c': "),
+    "complex": ([1j, 2.0], TypeError, "Column 'c': "),
+}
+
+
+@pytest.mark.parametrize("make", BOTH)
+class TestObjects:
+    @pytest.mark.parametrize("name", OBJECTS)
+    def test_a_category_or_a_number(self, make, name):
+        column = pd.Series(OBJECTS[name] * (ROWS // 2), dtype=object)
+        if name.startswith("infinities"):
+            column = column.astype("category")
+        network = finite(
+            basic(make, **QUICK).fit(pd.DataFrame({"c": column}), target(make)), pd.DataFrame({"c": column})
+        )
+        unseen = pd.DataFrame({"c": pd.Series(["unseen\0", None, ""] * 3, dtype=object)})
+        finite(network, unseen)
+
+    @pytest.mark.parametrize("name", REFUSED)
+    def test_refused_by_name(self, make, name):
+        values, error, message = REFUSED[name]
+        with pytest.raises(error, match=message):
+            basic(make, **QUICK).fit(pd.DataFrame({"c": pd.Series(values * (ROWS // 2), dtype=object)}), target(make))
+
+    def test_too_large_a_number_later(self, make):
+        network = basic(make, **QUICK).fit(
+            pd.DataFrame({"c": pd.Series([1, 2] * (ROWS // 2), dtype=object)}), target(make)
+        )
+        with pytest.raises(ValueError, match="Column 'c': Input X contains infinity or a value too large"):
+            network.predict(pd.DataFrame({"c": pd.Series([1, 10**400], dtype=object)}))
+
+    def test_ten_thousand_categories(self, make):
+        levels = [f"level {number}" for number in range(10_000)]
+        table = pd.DataFrame({"c": levels, "b": np.arange(10_000.0)})
+        unseen = table.assign(c=[f"unseen {number}" for number in range(10_000)])
+        y = (table["b"] > 5000).astype(int)
+        for more in ({}, {"categorical_embedding": 2}):
+            network = basic(make, **{**QUICK, "batch_size": 2048}, **more).fit(table, y)
+            assert network.preprocessor_.n_features_out_ == 101
+            finite(finite(network, unseen), table)
+        whole = np.column_stack([np.arange(10_000), np.arange(10_000) % 7])
+        network = basic(make, **{**QUICK, "batch_size": 2048}, categorical_features=[0]).fit(whole, y)
+        finite(network, whole + 5000)
+
+
+@pytest.mark.parametrize("make", BOTH)
+class TestShapes:
+    @pytest.mark.parametrize("preprocessing", [*SCALES, None])
+    def test_five_thousand_columns(self, make, preprocessing):
+        wide = np.tile(X, (1, 2500 if preprocessing in ("auto", None) else 500))
+        finite(basic(make, **QUICK, preprocessing=preprocessing).fit(wide, target(make)), wide)
+
+    @pytest.mark.parametrize("rows", [1, 2, 3, 4])
+    @pytest.mark.parametrize("preprocessing", [*SCALES, None])
+    def test_few_rows(self, make, rows, preprocessing):
+        """Each row is a class of its own."""
+        few = X[:rows]
+        if make is NNClassifier and rows == 1:
+            with pytest.raises(ValueError, match="at least 2 classes; got 1 class"):
+                basic(make, **QUICK, preprocessing=preprocessing).fit(few, np.arange(rows))
+            return
+        finite(make(**QUICK, preprocessing=preprocessing).fit(few, np.arange(rows)), X)
+        for more in ({"normalization": "batch"}, {"network": "tabm"}, {"learning_rate": "auto"}):
+            if preprocessing in ("auto", None):
+                finite(basic(make, **QUICK, **more, preprocessing=preprocessing).fit(few, np.arange(rows)), X)
+
+    def test_few_rows_withheld(self, make):
+        for rows in (2, 3, 4):
+            finite(make(**QUICK, early_stopping=True).fit(X[:rows], np.arange(rows)), X)
+        if make is NNRegressor:
+            with pytest.raises(ValueError, match=r"n_samples=1 leaves none to train on; use early_stopping=False"):
+                make(**QUICK, early_stopping=True).fit(X[:1], NUMBERS[:1])
+
+    def test_a_class_of_one_row(self, make):
+        y = np.r_[7, np.zeros(ROWS - 1, dtype=int)]
+        for more in ({}, {"early_stopping": True}, {"early_stopping": True, "n_members": 1, "scoring": "r2"}):
+            if make is NNClassifier:
+                more = {**more, "class_weight": "balanced", "scoring": "accuracy" if "scoring" in more else "loss"}
+            finite(make(**QUICK, **more).fit(X, y), X)
+
+
+class TestLabels:
+    @pytest.mark.parametrize(
+        "labels",
+        [[2**63 - 1, -(2**63)], [2**53, 2**53 + 1], ["a\0b", "a"], ["", "x"], ["z" * 10_000, "y"], [True, False]],
+        ids=["int64", "beyond 2**53", "NUL", "empty", "long", "bool"],
+    )
+    def test_are_given_back(self, labels):
+        y = np.array(labels)[CLASSES]
+        network = finite(basic(NNClassifier, **QUICK).fit(X, y), X)
+        assert_array_equal(network.classes_, np.unique(np.array(labels)))
+        assert set(network.predict(X).tolist()) <= set(np.array(labels).tolist())
+
+    def test_uint64(self):
+        y = np.array([0, 2**64 - 1], dtype=np.uint64)[CLASSES]
+        assert basic(NNClassifier, **QUICK).fit(X, y).predict(X).dtype == np.uint64
+
+
+class TestTargets:
+    @pytest.mark.parametrize("loss", [*losses.names("regression"), Quantile(quantile=[0.1, 0.5, 0.9])], ids=str)
+    @pytest.mark.parametrize("scale", [1e30, 1e-30, 1e298, 1e-310, 5e-324])
+    def test_of_any_size(self, loss, scale):
+        positive = np.where(NUMBERS > 0, 1.0, 2.0)
+        y = positive * scale if loss in ("poisson", "gamma", "tweedie") else np.round(NUMBERS * 9) * scale
+        finite(basic(NNRegressor, **QUICK, loss=loss).fit(X, y), X)
+
+    @pytest.mark.parametrize("scale", [1e30, 1e-30, 1e298])
+    def test_are_learnt_whatever_their_unit(self, scale):
+        settings = {**QUICK, "max_epochs": 20, "learning_rate": 0.01}
+        plain = basic(NNRegressor, **settings).fit(X, NUMBERS).predict(X)
+        assert_allclose(basic(NNRegressor, **settings).fit(X, NUMBERS * scale).predict(X) / scale, plain, rtol=1e-4)
+
+    @pytest.mark.parametrize("value", [0.0, 1e30, -1e298, 5e-324])
+    def test_of_one_value(self, value):
+        reg = finite(basic(NNRegressor, **QUICK).fit(X, np.full(ROWS, value)), X)
+        assert reg.target_.scale_ == 1
+
+    def test_of_unlike_sizes(self):
+        y = np.column_stack([NUMBERS * 1e30, NUMBERS * 1e-30, np.ones(ROWS), 1e9 + 1e-3 * NUMBERS])
+        finite(basic(NNRegressor, **QUICK).fit(X, y), X)
+
+    @pytest.mark.parametrize("dtype", [np.uint64, np.int64, np.float16, np.bool_, np.float32])
+    def test_of_any_type(self, dtype):
+        ends = (
+            (False, True)
+            if dtype is np.bool_
+            else [getattr(np, "iinfo" if dtype in (np.uint64, np.int64) else "finfo")(dtype)]
+        )
+        low, high = ends if len(ends) == 2 else (ends[0].min, ends[0].max)
+        finite(basic(NNRegressor, **QUICK).fit(X, np.where(CLASSES, dtype(low), dtype(high)).astype(dtype)), X)
+
+    def test_too_large_are_refused(self):
+        with pytest.raises(ValueError, match=r"Input y contains a value beyond plus or minus 1e\+300. Divide y"):
+            basic(NNRegressor, **QUICK).fit(X, SIGN * LARGEST)
+        reg = basic(NNRegressor, **QUICK).partial_fit(X, NUMBERS)
+        before = reg.predict(X)
+        with pytest.raises(ValueError, match=r"Input y contains a value too large for dtype\('float32'\) after"):
+            reg.partial_fit(X, NUMBERS * 1e40)
+        assert_array_equal(reg.predict(X), before)
+
+
+WEIGHTS = {
+    "1e-30": np.full(ROWS, 1e-30), "1e30": np.full(ROWS, 1e30), "1e300": np.full(ROWS, 1e300),
+    "float64's end": np.full(ROWS, LARGEST), "denormals": np.full(ROWS, 5e-324),
+    "1e-30 to 1e30": 10.0 ** np.linspace(-30, 30, ROWS), "1e-300 to 1e300": 10.0 ** np.linspace(-300, 300, ROWS),
+    "one of nearly all": np.r_[np.full(ROWS // 2, 1e30), np.full(ROWS // 2, 1e-30)],
+    "one of 1e30": np.r_[1e30, np.full(ROWS - 1, 1e-30)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("make", BOTH)
+class TestWeights:
+    def test_train(self, make, name):
+        for numbers in ("auto", "quantile_normal", "standard", None):
+            finite(basic(make, **QUICK, preprocessing=numbers).fit(X, target(make), WEIGHTS[name]), X)
+
+    def test_withheld(self, make, name):
+        more = {"loss": Quantile(quantile=[0.1, 0.5, 0.9])} if make is NNRegressor else {"class_weight": "balanced"}
+        for own in ({}, more):
+            finite(basic(make, **QUICK, **own, early_stopping=True).fit(X, target(make), WEIGHTS[name]), X)
+            finite(make(**QUICK, **own, early_stopping=True, n_members=4).fit(X, target(make), WEIGHTS[name]), X)
+
+    def test_only_ratios_count(self, make, name):
+        if len(set(WEIGHTS[name])) > 1:
+            finite(basic(make, **QUICK).fit(X, target(make), WEIGHTS[name]), X)
+            return
+        equal = basic(make, **QUICK).fit(X, target(make), np.full(ROWS, 2.0))._raw_scores(X)
+        assert_allclose(basic(make, **QUICK).fit(X, target(make), WEIGHTS[name])._raw_scores(X), equal, rtol=1e-5)
+
+
+def test_weights_of_classes() -> None:
+    for weights in ({0: 1e300, 1: 1e-300}, {0: LARGEST, 1: LARGEST}, {0: 5e-324, 1: 5e-324}):
+        finite(basic(NNClassifier, **QUICK, class_weight=weights).fit(X, CLASSES), X)
