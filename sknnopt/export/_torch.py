@@ -109,5 +109,5 @@ def export_torch(estimator: NNClassifier | NNRegressor, *, quantiles: bool = Fal
     with torch.no_grad():
         network = Ensemble(copy.deepcopy(estimator.module_), loss.n_scores(target.n_outputs_), loss.link)
     table = None if encoder is None else Table(encoder)
-    dtype = PRECISIONS[estimator.precision].tensor
+    dtype = PRECISIONS[estimator._fitted_shape["precision"]].tensor
     return Served(table, network, prediction, dtype).eval().requires_grad_(False)
