@@ -4,7 +4,7 @@ The first prints memory, threads, open files and temporary files every so often,
 50 MB after the first hundred or if one of the others is left over. The second runs ``tests/test_lockstep_faults.py``
 over and over; each test has a limit of a minute, so a deadlock is a failure with the stacks of all threads.
 
-    python benchmarks/soak.py [--fits 10000] [--seed 0]
+    python benchmarks/soak.py [--fits 10000]
     python benchmarks/soak.py --faults 200
 """
 
@@ -13,11 +13,17 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
 TESTS = Path(__file__).parent.parent / "tests"
+WARM = 100
+EVERY = 500
+LIMIT = 50
+"""Megabytes that memory may grow by after the first `WARM`."""
+
 HUNG = re.compile(r"Timeout \(>|\+ Timeout \+")
 
 
@@ -45,11 +51,39 @@ def faults(rounds: int) -> bool:
     return not failed and not hung
 
 
+def soak(count: int) -> bool:
+    """Do so many pieces of work; return whether nothing is left of them."""
+    sys.path.insert(0, str(TESTS))
+    with tempfile.TemporaryDirectory() as folder:
+        tempfile.tempdir = folder
+        try:
+            return _soak(count)
+        finally:
+            tempfile.tempdir = None
+
+
+def _soak(count: int) -> bool:
+    import soaked
+
+    began, first = time.monotonic(), soaked.Held.now()
+    for i in range(count):
+        soaked.work(i)
+        if i + 1 == WARM:
+            first = soaked.Held.now()
+        if i + 1 in (WARM, count) or (i + 1) % EVERY == 0:
+            print(f"{i + 1:6} of {count}, {time.monotonic() - began:6.0f} s: {soaked.Held.now()}", flush=True)
+    last = soaked.Held.now()
+    grown = (last.memory - first.memory) / 2**20
+    print(f"grown by {grown:.1f} MB of {LIMIT}, {last.objects - first.objects} objects, after the first {WARM}")
+    return grown < LIMIT and last[2:] == first[2:]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--fits", type=int, default=10_000, help="pieces of work, most of them one fit")
     parser.add_argument("--faults", type=int, metavar="ROUNDS", help="run the faults of lockstep instead")
     options = parser.parse_args()
-    sys.exit(not faults(options.faults))
+    sys.exit(not (soak(options.fits) if options.faults is None else faults(options.faults)))
 
 
 if __name__ == "__main__":
