@@ -1,6 +1,5 @@
 """One member's random numbers: its own streams, whoever trains beside it."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from sknnopt._threads import Turns
 
 
 class MemberRandom:
@@ -77,7 +78,7 @@ class MemberRandom:
             self._device_bits.set_state(torch.tensor(state["device_bits"]))
 
 
-_torch_random = threading.RLock()
+_torch_random = Turns()
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def forked_torch_random(seed: int | None = None, device: torch.device | None = N
     process, so that threads have to take turns.
     """
     devices = [device] if device is not None and device.type == "cuda" else []
-    with _torch_random, torch.random.fork_rng(devices=devices):
+    with _torch_random.taken(), torch.random.fork_rng(devices=devices):
         if seed is not None:
             torch.default_generator.manual_seed(seed)
             if devices:

@@ -78,6 +78,7 @@ CASES: dict[str, Any] = {
     "default regressor": lambda: (NNRegressor(max_epochs=2, random_state=0).fit(FRAME, TARGET), FRAME, TARGET),
     "ensemble with recipes": lambda: classify(FRAME, WORDS, **ENSEMBLE),
     "strings": lambda: classify(y=WORDS),
+    "calibrated": lambda: classify(FRAME, WORDS, early_stopping=True, validation_fraction=0.5, max_epochs=30),
     "strings of a series": lambda: classify(FRAME, pd.Series(WORDS, dtype=object)),
     "bools": lambda: classify(y=CLASSES > 0),
     "floats": lambda: classify(y=CLASSES.astype(float)),

@@ -1,6 +1,5 @@
 """How much memory training takes, seen by training for a few steps."""
 
-import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,13 +10,14 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from sknnopt._threads import Turns
 from sknnopt.data.batches import Matrix
 from sknnopt.engine._feed import AHEAD_ELEMENTS
 from sknnopt.engine.job import Job
 from sknnopt.engine.meeting import attend
 from sknnopt.engine.train import train
 
-_turns = threading.Lock()
+_turns = Turns()
 
 
 def peak_bytes(jobs: Sequence[Job]) -> int:
@@ -41,7 +41,8 @@ def peak_bytes(jobs: Sequence[Job]) -> int:
     count = _Count()
     for job in jobs:
         count.hold(job)
-    with _turns, attend(None), count:  # a mode sets flags that belong to the process, in turns they are put back
+    # a mode sets flags that belong to the process; in turns they are put back
+    with _turns.taken(), attend(None), count:
         train([_shortened(job) for job in jobs])
     return count.most
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sknnopt._threads import single_thread
 from sknnopt.averaging import Averaging
 from sknnopt.checkpoints import Checkpoint
 from sknnopt.data.batches import Table
@@ -102,6 +103,7 @@ class Progress:
         """Hold arrays in the place of tensors."""
         return self._with(_as_array, self.__dict__)
 
+    @single_thread()
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(self._with(_as_tensor, state))
 

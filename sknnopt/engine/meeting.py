@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+from sknnopt._threads import after_fork
 from sknnopt.data.batches import Table
 from sknnopt.engine.job import Job, Result
 
@@ -24,6 +25,7 @@ class Meeting(Protocol):
 
 
 _place = threading.local()
+after_fork(lambda: setattr(_place, "meeting", None))
 
 
 def current_meeting() -> Meeting | None:

@@ -30,6 +30,7 @@ class NetworkEstimator(CallbackSupportMixin, PresetsMixin, AutoRateMixin, JobsMi
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]]
     _places: list[int]
+    _fitted_shape: dict[str, Any]
 
     def fit(
         self,
@@ -129,7 +130,7 @@ class NetworkEstimator(CallbackSupportMixin, PresetsMixin, AutoRateMixin, JobsMi
         if not (is_plain(X) and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_")):
             X = as_two_dimensional(X, allow_nd=self._takes_nd())
             validate_data(self, X, reset=False, skip_check_array=True)
-        dtype = PRECISIONS[self.precision].array
+        dtype = PRECISIONS[self._fitted_shape["precision"]].array
         inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
         return predict_scores(self.module_, inputs)
 

@@ -16,6 +16,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from sknnopt import activations, embeddings, optimizers
+from sknnopt._threads import single_thread
 from sknnopt.data import ClassTarget, RegressionTarget
 from sknnopt.engine import Job, Progress, Result, SkorchObserver, make_net, record_epoch
 from sknnopt.estimators._calibration import Settings, settle
@@ -151,6 +152,7 @@ class FittedMixin:
         state.pop("_net", None)
         return packed(state)
 
+    @single_thread()  # a forked child's copy of many numbers would wait for threads that only its parent has
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(unpacked(state))  # type: ignore[misc]
 

@@ -18,6 +18,7 @@ from skorch.exceptions import NotInitializedError
 from torch import Tensor, nn
 
 from sknnopt._random import forked_torch_random
+from sknnopt._threads import single_thread
 from sknnopt.estimators._calibration import Settings
 from sknnopt.estimators._data import as_two_dimensional, select
 from sknnopt.estimators._histories import Record, member_histories
@@ -132,12 +133,14 @@ def _check_net(net: Any, kinds: tuple[Any, ...], caller: str) -> None:
             raise ValueError(f"from_skorch takes nets of one module, criterion and optimizer; this has several {what}.")
 
 
+@single_thread()
 def _module(net: NeuralNet) -> nn.Module:
     """Return a copy of the net's module, on the CPU."""
     module: nn.Module = copy.deepcopy(getattr(net.module_, "_orig_mod", net.module_)).cpu()
     return module.eval()
 
 
+@single_thread()
 @forked_torch_random()
 def _probed(module: nn.Module, X: Any, dtype: np.dtype[Any]) -> tuple[int, int]:
     """Return how many columns a module takes, and how many scores a row it returns.
@@ -182,6 +185,7 @@ def _set_columns(estimator: Any, X: Any, columns: int) -> None:
         validate_data(estimator, as_two_dimensional(X, allow_nd=True), reset=True, skip_check_array=True)
 
 
+@single_thread()
 def _set_fitted(estimator: Any, taken: Taken) -> None:
     """Set what `fit` would have set."""
     estimator._check_params()

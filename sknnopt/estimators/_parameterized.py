@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from sknnopt._compat import Estimator, InvalidParameterError, _clone_parametrized
+from sknnopt._threads import single_thread
 from sknnopt.engine import check_callbacks, own_copies
 from sknnopt.estimators._devices import check_precision
 from sknnopt.estimators._kinds import Kind, Mixture, kinds_of
@@ -41,6 +42,7 @@ class ParameterizedEstimator(Estimator):
         params = super().get_params(deep)
         return {name: value for name, value in params.items() if not name.startswith("initial_weights__")}
 
+    @single_thread()
     def __sklearn_clone__(self) -> Self:
         """Clone all parameters but the initial weights, which are shared: a clone of a fitted estimator has none.
 

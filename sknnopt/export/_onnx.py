@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from sknnopt._compat import InvalidParameterError
+from sknnopt._threads import single_thread
 from sknnopt.data import ClassTarget
 from sknnopt.estimators import NNClassifier, NNRegressor
 from sknnopt.export._columns import ROWS, given_columns, input_names
@@ -23,6 +24,7 @@ LEAST_OPSET = 17
 """That which has every operator used, and the default."""
 
 
+@single_thread()
 def export_onnx(
     estimator: NNClassifier | NNRegressor, path: str | os.PathLike[str], *, opset: int | None = None, missing: str = ""
 ) -> None:

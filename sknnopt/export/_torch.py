@@ -7,6 +7,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sknnopt._threads import single_thread
 from sknnopt.estimators import NNClassifier, NNRegressor
 from sknnopt.estimators._preparation import PRECISIONS
 from sknnopt.export._network import Ensemble
@@ -38,6 +39,7 @@ class Served(nn.Module):
         return self.prediction(self.network(rows))
 
 
+@single_thread()
 def export_torch(estimator: NNClassifier | NNRegressor, *, quantiles: bool = False) -> Served:
     """Return a fitted estimator as a torch module: preprocessing, members, their average, calibration, units and all.
 
@@ -107,5 +109,5 @@ def export_torch(estimator: NNClassifier | NNRegressor, *, quantiles: bool = Fal
     with torch.no_grad():
         network = Ensemble(copy.deepcopy(estimator.module_), loss.n_scores(target.n_outputs_), loss.link)
     table = None if encoder is None else Table(encoder)
-    dtype = PRECISIONS[estimator.precision].tensor
+    dtype = PRECISIONS[estimator._fitted_shape["precision"]].tensor
     return Served(table, network, prediction, dtype).eval().requires_grad_(False)

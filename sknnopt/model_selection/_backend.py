@@ -1,5 +1,6 @@
 """joblib's side of lockstep within this process: each call's tasks in threads."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -71,7 +72,7 @@ class NestedBackend(ParallelBackendBase):
 
     def _sweep_of_call(self) -> Sweep:
         """Return what a call that begins now is part of."""
-        return self.sweep
+        return self.sweep if self.sweep.process == os.getpid() else self.sweep.anew()
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:
         """Not called: `configure` names another backend."""

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from sknnopt._compat import InvalidParameterError, _check_method_params, _safe_split
+from sknnopt._threads import single_thread
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Meeting, Result, attend, current_meeting, peak_bytes, share, train
 from sknnopt.estimators import NNClassifier, NNRegressor
@@ -114,6 +115,7 @@ def find_network(estimator: Any) -> NNClassifier | NNRegressor | None:
     return estimator
 
 
+@single_thread()
 def _figures(network: NNClassifier | NNRegressor) -> dict[str, float]:
     best = np.atleast_1d(network.best_epoch_) - 1
     weights = [parameter for parameter in network.module_.parameters() if parameter.ndim > 1]

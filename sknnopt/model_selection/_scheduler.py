@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from joblib import parallel_config
 
+from sknnopt._threads import after_fork, set_threads_here
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Result, attend, train_together
 from sknnopt.model_selection._shared import SharedTensors
@@ -16,6 +17,7 @@ from sknnopt.model_selection._tokens import Tokens
 from sknnopt.model_selection._watcher import Watcher
 
 _here = threading.local()
+after_fork(lambda: setattr(_here, "task", None))
 
 
 def current_task() -> Task | None:
@@ -171,8 +173,7 @@ class Scheduler:
         thread.start()
 
     def _thread(self, task: Task) -> None:
-        torch.get_num_threads()  # a thread's first call takes what was last set anywhere, perhaps by a fit that trains
-        torch.set_num_threads(self.torch_threads)
+        set_threads_here(self.torch_threads)
         try:
             try:
                 outcome = task.call.context.copy().run(self._run, task)

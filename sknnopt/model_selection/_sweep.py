@@ -1,5 +1,6 @@
 """One outermost call in lockstep, with its settings, and all calls within its tasks."""
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ class Sweep:
     Attributes
     ----------
     scheduler : Scheduler
+    process : int
+        Whose threads it has; in a child forked from that one nothing of it would go on.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Sweep:
         self.cohort_sizes = [] if cohort_sizes is None else cohort_sizes
         self.scheduler = Scheduler(self._suitable, self)
         self._progress: Progress | None = None
+        self.process = os.getpid()
 
     def anew(self) -> "Sweep":
         """Return a sweep of these settings for another call, so that nothing is left to it of what came before."""
@@ -128,7 +132,8 @@ class Sweep:
         if list(warnings.filters) != filters:
             warnings.filters[:] = filters  # type: ignore[index]
             warnings._filters_mutated()  # type: ignore[attr-defined]
-        torch.set_num_threads(threads)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
         self._show("close")
         self._progress = None
 

@@ -2,11 +2,10 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
@@ -20,6 +19,24 @@ from sknnopt.nn._layer import Layer, Pass
 from sknnopt.nn._normalization import BatchNorm
 from sknnopt.nn._parts import Binding, Normalization, Part, Rowset, bound, modules
 from sknnopt.nn._workspace import Rows, Workspace
+
+Value = TypeVar("Value")
+
+
+class _Lazy(Generic[Value]):
+    """A property that is computed once; unlike Python 3.11's own without a lock, which a forked child could find held.
+
+    Threads may compute it at the same time: each gets an equal value.
+    """
+
+    def __init__(self, compute: Callable[[Any], Value]) -> None:
+        self._compute, self._name, self.__doc__ = compute, compute.__name__, compute.__doc__
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Value:
+        if owner is None:
+            return self  # type: ignore[return-value]
+        made: Value = owner.__dict__.setdefault(self._name, self._compute(owner))
+        return made
 
 
 @dataclass(frozen=True)
@@ -115,12 +132,12 @@ class StackedNetwork(ABC):
             if part.learns:
                 part.learn(buffers, rows)
 
-    @cached_property
+    @_Lazy
     def parts(self) -> tuple[Part, ...]:
         """The network, part by part."""
         return tuple(self._parts())
 
-    @cached_property
+    @_Lazy
     def layout(self) -> Layout:
         """Weights of all dense layers, then their biases, then the parameters of normalisation and activations."""
         weights, biases, others = (
@@ -129,7 +146,7 @@ class StackedNetwork(ABC):
         )
         return Layout(weights, biases + others)
 
-    @cached_property
+    @_Lazy
     def buffers(self) -> Layout:
         """Running statistics of batch normalisation."""
         return Layout([], chain.from_iterable(part.buffers() for part in self.parts))

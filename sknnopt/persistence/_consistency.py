@@ -43,6 +43,8 @@ def check_members(own: Mapping[str, Any]) -> None:
         require(several == (members > 1) and (not several or len(own[name]) == members), f"{name} must be of members")
     for name, rows in own["member_histories_"].items():
         require(name.isidentifier() and rows.shape == (members, len(own["history_"])), f"wrong history of {name!r:.80}")
+    double = own["_fitted_shape"]["precision"] == "float64"
+    require(double == (_dtype(own) == np.float64), "weights must be of the fitted precision")
     best = np.ravel(own["best_epoch_"])
     require(best.min() > 0 and best.max() <= len(own["history_"]), "best_epoch_ must be in history_")
     rates = own["learning_rate_"]

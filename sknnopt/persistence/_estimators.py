@@ -33,6 +33,24 @@ def _is_epoch(value: Any) -> bool:
     return judged and all(type(one) is (int if name == "epoch" else float) for name, one in value.items())
 
 
+_SHAPE = {"network", "hidden_layer_sizes", "normalization", "activation", "initializer", "numeric_embedding",
+          "categorical_embedding", "input_scale"}  # fmt: skip
+
+
+def _is_shape(value: Any) -> bool:
+    """Whether this says what networks depend on; recipes what they change of it."""
+    if type(value) is not dict or value.keys() - {"n_heads", "recipes"} != _SHAPE | {"n_members", "precision"}:
+        return False
+    recipes = value.get("recipes", [{}])
+    known = _SHAPE | {"n_heads"}
+    return (
+        value["precision"] in ("float32", "float64", "bf16")
+        and type(recipes) is list
+        and bool(recipes)
+        and all(type(one) is dict and one.keys() <= known for one in recipes)
+    )
+
+
 _of_members = array("float64", finite=False)
 _histories = mapping(array("float64", ndim=2, finite=False))
 
@@ -52,7 +70,7 @@ FITTED: dict[str, Check] = {
     "_embeds": is_.BOOLEAN,
     "_rates": list_of(a(Rate)),
     "_settings": a(Settings),
-    "_fitted_shape": a(dict),
+    "_fitted_shape": Check("what networks depend on", _is_shape),
     "_optimizers": list_of(a(Optimizer)),
     "_places": list_of(count()),
     "_member_kinds": list_of(count()),
