@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sknnopt._compat import InvalidParameterError
+from sknnopt._threads import after_fork
 from sknnopt.checkpoints import _files
 from sknnopt.checkpoints._files import DamagedFile, Entry
 
@@ -229,8 +230,7 @@ class _Stores:
 
     def __init__(self) -> None:
         self.begin()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self.begin)
+        after_fork(self.begin)
 
     def begin(self) -> None:
         """Know none, as a forked process does, which must not write under its parent's names."""
