@@ -1,4 +1,4 @@
-"""What all tests share: one thread a worker, and no CUDA test where there is no CUDA device."""
+"""What all tests share: one thread a worker, no seed from outside, no CUDA test where there is no CUDA device."""
 
 import os
 
@@ -7,6 +7,11 @@ import torch
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-randomly shuffle, and not seed the global generators: no test may need that."""
+    config.option.randomly_reset_seed = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -179,7 +179,7 @@ class TestSklearns:
             "rich.progress.get_console", lambda: console.Console(file=out, force_terminal=True, width=120)
         )
         grid = {"hidden_layer_sizes": [(4,), (8,)]}
-        plain = GridSearchCV(basic(NNClassifier, **QUICK), grid, cv=2, n_jobs=n_jobs).fit(*IRIS)
+        plain = GridSearchCV(basic(NNClassifier, **QUICK), grid, cv=2).fit(*IRIS)
         search = GridSearchCV(basic(NNClassifier, **QUICK), grid, cv=2, n_jobs=n_jobs)
         search.set_callbacks(callback.ProgressBar(max_propagation_depth=1))
         with lockstep():

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import joblib
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -54,7 +55,8 @@ def regressor(**settings: Any) -> NNRegressor:
 
 def both_ways(work: Callable[[], Any], members: int) -> tuple[Any, Any]:
     """Results without and with lockstep, in which so many networks met."""
-    plain = work()
+    with joblib.parallel_config(backend="threading"):
+        plain = work()
     with lockstep(n_jobs=1) as sweep:
         together = work()
     assert sum(sweep.cohort_sizes) >= members

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from support import basic
 
 from sknnopt import NNClassifier, lockstep, model_selection
+from sknnopt.model_selection import _bundles
 
 distributed = pytest.importorskip("distributed")
 
@@ -162,7 +163,9 @@ def test_a_killed_process_loses_nothing(seconds: float, expected_of_long: np.nda
     assert_array_equal(found, expected_of_long)
 
 
-def test_a_task_that_kills_its_worker_every_time_is_raised() -> None:
+def test_a_task_that_kills_its_worker_every_time_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_bundles, "ATTEMPTS", 2)
+
     def score(estimator: Any, X: Any, y: Any) -> float:
         os._exit(1)
 

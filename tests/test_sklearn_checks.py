@@ -18,6 +18,9 @@ EXPECTED = dict.fromkeys(
     ["check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"],
     REASON,
 )
+FEW = {"max_epochs": 12, "learning_rate": 0.02}
+"""Enough to pass where a check asks for a score."""
+
 EXACT = {"precision": "float64", "batch_size": 10**6, "dropout": 0.0, "early_stopping": False}
 
 
@@ -42,7 +45,7 @@ def expected(estimator: BaseEstimator) -> dict[str, str]:
     return EXPECTED
 
 
-@parametrize_with_checks([NNClassifier(max_epochs=30), NNRegressor(max_epochs=30)], expected_failed_checks=expected)
+@parametrize_with_checks([NNClassifier(max_epochs=15), NNRegressor(max_epochs=15)], expected_failed_checks=expected)
 def test_defaults(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)
 
@@ -50,7 +53,7 @@ def test_defaults(estimator: BaseEstimator, check: Callable[[BaseEstimator], Non
 EMBEDDED = {"numeric_embedding": "piecewise_linear", "categorical_embedding": 3, "input_scale": True}
 
 
-@parametrize_with_checks(pair(**EMBEDDED, max_epochs=30), expected_failed_checks=expected)
+@parametrize_with_checks(pair(**EMBEDDED, **FEW), expected_failed_checks=expected)
 def test_embedded_columns(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)
 
@@ -84,31 +87,31 @@ def test_early_stopping(estimator: BaseEstimator, check: Callable[[BaseEstimator
     check(estimator)
 
 
-@parametrize_with_checks(pair(n_members=3, max_epochs=40), expected_failed_checks=expected)
+@parametrize_with_checks(pair(n_members=3, **FEW), expected_failed_checks=expected)
 def test_members(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)
 
 
-@parametrize_with_checks(pair(network="tabm", n_heads=4, max_epochs=40), expected_failed_checks=expected)
+@parametrize_with_checks(pair(network="tabm", n_heads=4, **FEW), expected_failed_checks=expected)
 def test_heads(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)
 
 
-@parametrize_with_checks(pair(network=TwoLayers), expected_failed_checks=expected)
+@parametrize_with_checks(pair(network=TwoLayers, **FEW), expected_failed_checks=expected)
 def test_module(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)
 
 
-@parametrize_with_checks(pair(preprocessing=None, max_epochs=40), expected_failed_checks=expected)
+@parametrize_with_checks(pair(preprocessing=None, **FEW | {"max_epochs": 25}), expected_failed_checks=expected)
 def test_without_preprocessing(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)
 
 
-@parametrize_with_checks(pair(preprocessing="quantile_normal", max_epochs=40), expected_failed_checks=expected)
+@parametrize_with_checks(pair(preprocessing="quantile_normal", **FEW), expected_failed_checks=expected)
 def test_by_quantiles(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)
 
 
-@parametrize_with_checks(pair(preprocessing="standard", max_epochs=40), expected_failed_checks=expected)
+@parametrize_with_checks(pair(preprocessing="standard", **FEW), expected_failed_checks=expected)
 def test_standardised(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)
