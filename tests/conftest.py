@@ -5,6 +5,8 @@ import os
 import pytest
 import torch
 
+collect_ignore = ["user_code", "twice.py"]  # scripts, which doctests would run to find none in them
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
 
