@@ -14,6 +14,7 @@ from sknnopt.engine._finite import epoch_is_sound, predicts_finite, sound_norms
 from sknnopt.engine._hyper import HyperTable
 from sknnopt.engine._layers import LayerRates
 from sknnopt.engine._member import Member, Views
+from sknnopt.engine._numbers import constants_of, strengths_of
 from sknnopt.engine._start import start
 from sknnopt.engine._statistics import fresh_statistics
 from sknnopt.engine._step import Step
@@ -76,7 +77,8 @@ class Cohort:
         """Make what depends on who is in the cohort."""
         self._steps: dict[tuple[int, int], Step] = {}
         self._spaces: dict[int, Workspace] = {}
-        self.constants, self.strengths = self._constants(), self._strengths()
+        jobs = [member.job for member in self.members]
+        self.constants, self.strengths = constants_of(jobs), strengths_of(jobs)
         self.layers = self._layer_rates()
         self._weights = RowWeights(self.members, **self._options)
         self._feed = Feed(self.members, **self._options)
@@ -97,45 +99,12 @@ class Cohort:
         )
         return live, judged
 
-    def _constants(self) -> dict[str, Tensor]:
-        techniques = [member.job.techniques for member in self.members]
-        columns: dict[str, list[float]] = {}
-        if techniques[0].label_smoothing > 0:
-            columns["smoothing"] = [t.label_smoothing for t in techniques]
-        if techniques[0].gradient_clipping is not None:
-            columns["clip"] = [t.gradient_clipping or 0.0 for t in techniques]
-        return self._columns(columns)
-
-    def _strengths(self) -> dict[str, Tensor]:
-        penalties = [member.job.techniques.regularization for member in self.members]
-        rows = [penalty.strengths() for penalty in penalties if penalty is not None]
-        if not rows:
-            return {}
-        return {name: self._strength([row[name] for row in rows]) for name in rows[0]}
-
-    def _strength(self, values: Sequence[float | tuple[float, ...]]) -> Tensor:
-        """Return each member's number (K, 1), or the numbers of its layers spread over their weights (K, W)."""
-        layout = self._job.network.layout
-        layered = isinstance(values[0], tuple)
-        out = torch.zeros((len(values), layout.weight_size if layered else 1), **self._options)
-        weights = [block for block in layout.blocks.values() if block.is_weight]
-        for row, value in zip(out, values, strict=True):
-            if isinstance(value, tuple):
-                for block, strength in zip(weights, value, strict=True):
-                    row[block.offset : block.offset + block.size] = strength
-            else:
-                row.fill_(value)
-        return out
-
     def _layer_rates(self) -> LayerRates | None:
         factors = [dict(member.job.techniques.layer_rates) for member in self.members]
         if not factors[0]:
             return None
         own = [self.tensors.state["optimizer"]["average"]] if self._job.techniques.optimizer.averages else []
         return LayerRates(self._job.network.layout, factors, self.tensors.parameters, own)
-
-    def _columns(self, columns: dict[str, list[float]]) -> dict[str, Tensor]:
-        return {name: torch.tensor(column, **self._options).unsqueeze(1) for name, column in columns.items()}
 
     def train(self, after_epoch: Callable[[int], None] | None = None) -> list[Result]:
         """Train every member to its end; results come in the order of the jobs.
