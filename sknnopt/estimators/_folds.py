@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
+from sknnopt.data.summary import sampled
+
 Rows = NDArray[np.int64]
 
 PAIRS_FROM = 4
@@ -58,6 +60,15 @@ def member_splits(n: int, labels: Rows | None, fraction: float, seed: int, membe
     found = [Split(*(part.astype(np.int64) for part in pair)) for pair in parts]
     together = 2 if members >= PAIRS_FROM else 1
     return [found[member // together] for member in range(min(members, together * folds))]
+
+
+def split_on_disk(n: int, labels: Rows | None, fraction: float, seed: int, row_size: int) -> Split:
+    """Return the one split that all members have where the table stays on disk.
+
+    Of so many rows those withheld are a small part, though enough to judge by: as many as a sample at most.
+    """
+    most = sampled(n, row_size)
+    return Split(*split_rows(n, labels, min(fraction, most / n), seed))
 
 
 def n_folds(fraction: float) -> int:
