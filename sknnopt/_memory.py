@@ -62,21 +62,21 @@ def is_out_of_memory(error: BaseException) -> bool:
 def explained(error: BaseException, doing: str, advice: str) -> OutOfMemoryError:
     """Return an error for one that says that memory did not suffice, which holds no memory any more."""
     let_go(error)
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
     return OutOfMemoryError(f"Out of memory while {doing}. {advice}")
 
 
 def let_go(error: BaseException) -> None:
-    """Free what is held by the functions that an error has ended, and what their devices keep for later."""
+    """Free what is held by the functions that an error has ended."""
     one: BaseException | None = error
     while one is not None:
         traceback.clear_frames(one.__traceback__)
         for frame, _ in traceback.walk_tb(one.__traceback__):
             _clear_callers(frame)
         one = one.__cause__ or one.__context__
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
 
 
 def _clear_callers(frame: FrameType) -> None:

@@ -145,12 +145,18 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
         ----------
         X : OnDisk of shape (n_rows, n_columns)
         sample_weight : array-like of shape (n_rows,), default=None
+            Booleans say which rows count.
         seed : int
             What the sample follows from.
         """
         validate_data(self, X, reset=True, skip_check_array=True)
         self._check_numbers(X)
-        rows, weights = counted_rows(sample_weight, len(X), keep=self.numbers == "quantile_normal")
+        rows: Mask = None
+        weights = None
+        if isinstance(sample_weight, np.ndarray) and sample_weight.dtype == bool:
+            rows = sample_weight
+        else:
+            rows, weights = counted_rows(sample_weight, len(X), keep=self.numbers == "quantile_normal")
         categorical = self._categorical(X, rows)
         self.numeric_columns_ = np.flatnonzero(~categorical)
         self.categorical_columns_ = np.flatnonzero(categorical)

@@ -140,9 +140,9 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         wanted = self.early_stopping is True or (self.early_stopping == "auto" and n >= least)
         if explicit or not wanted:
             return [Split(np.arange(n))]
-        strata = codes if codes is not None and codes.ndim == 1 else None
         if isinstance(X, OnDisk):
-            return [split_on_disk(n, strata, self.validation_fraction, self._seed, X.row_size)]
+            return [split_on_disk(n, self.validation_fraction, self._seed, X.row_size)]
+        strata = codes if codes is not None and codes.ndim == 1 else None
         return member_splits(n, strata, self.validation_fraction, self._seed, members)
 
     @abstractmethod
@@ -188,10 +188,10 @@ def _part(table: Table, split: Split, X: Any, y: Any, given: HeldOut | None) -> 
     return MemberData(table, split.rows, given)
 
 
-def _on_rows(weight: Any, rows: NDArray[np.int64], X: Any) -> NDArray[np.float64] | None:
+def _on_rows(weight: Any, rows: NDArray[np.int64], X: Any) -> NDArray[Any] | None:
     """Return the weights with zeros on all rows that are not trained on; None if each counts once."""
     if weight is None and len(rows) == _length(X):
         return None
-    out = np.zeros(_length(X))
+    out = np.zeros(_length(X), bool if weight is None and isinstance(X, OnDisk) else float)
     out[rows] = 1.0 if weight is None else weight[rows]
     return out
