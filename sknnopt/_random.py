@@ -37,6 +37,10 @@ class MemberRandom:
         """Return a random order of ``n`` rows, int64."""
         return self._order.permutation(n)
 
+    def words(self) -> tuple[int, ...]:
+        """Return words that seed generators of an order drawn in parts."""
+        return tuple(self._order.integers(2**32, size=4).tolist())
+
     def fill_bits(self, out: Tensor) -> None:
         """Fill ``out``, int16 of a multiple of 4 elements, with uniform random bits."""
         words = out.numel() // 4

@@ -136,9 +136,7 @@ class _Hasher:
         elif hasattr(kind, "checkpoint_content"):
             self._object(kind, value.checkpoint_content())
         elif hasattr(kind, "digest_chunks"):
-            self._write("chunks")
-            for chunk in value.digest_chunks():
-                self.add(chunk)
+            self._write("chunks", _chunks_digest(value))
         elif dataclasses.is_dataclass(kind):
             self._object(kind, {name: getattr(value, name) for name in _field_names(kind)})
         elif kind is np.random.SeedSequence:
@@ -336,29 +334,49 @@ def _pieces(value: np.ndarray) -> Iterator[memoryview]:
         yield np.ascontiguousarray(value[first : first + rows]).reshape(-1).view(np.uint8).data
 
 
-_remembered: dict[int, tuple[weakref.ref[Tensor], int, bytes]] = {}
+_remembered: dict[int, tuple[weakref.ref[Any], int, bytes]] = {}
 
 
 def _tensor_digest(value: Tensor) -> bytes:
     """Return a tensor's digest; that of a large one, which members of a sweep share, is computed once."""
     state = -1 if value.is_inference() else value._version
-    known = _remembered.get(id(value))
-    if known is not None and known[0]() is value and known[1] == state:
-        return known[2]
+    known = _known_digest(value, state)
+    if known is not None:
+        return known
     if value.is_meta:
         raise Unkeyable("a tensor on the meta device has no values")
     flat = value.detach().cpu().contiguous().reshape(-1)
     own = hashlib.blake2b(f"{value.dtype}{tuple(value.shape)}".encode(), digest_size=BYTES)
     if flat.numel():
         own.update(flat.view(torch.uint8).numpy().data)
-    found = own.digest()
     if flat.nbytes >= LARGE and state >= 0:
-        place = id(value)
-        _remembered[place] = weakref.ref(value, lambda ref: _forget(place, ref)), state, found
-    return found
+        _remember(value, state, own.digest())
+    return own.digest()
 
 
-def _forget(place: int, ref: weakref.ref[Tensor]) -> None:
-    known = _remembered.get(place)
-    if known is not None and known[0] is ref:
-        _remembered.pop(place, None)
+def _chunks_digest(value: Any) -> bytes:
+    """Return the digest of what gives its content a little at a time; it is computed once."""
+    known = _known_digest(value, 0)
+    if known is None:
+        hasher = _Hasher()
+        for chunk in value.digest_chunks():
+            hasher.add(chunk)
+        known = hasher.hexdigest().encode()
+        _remember(value, 0, known)
+    return known
+
+
+def _known_digest(value: Any, state: int) -> bytes | None:
+    known = _remembered.get(id(value))
+    return known[2] if known is not None and known[0]() is value and known[1] == state else None
+
+
+def _remember(value: Any, state: int, digest: bytes) -> None:
+    place = id(value)
+
+    def forget(ref: weakref.ref[Any]) -> None:
+        known = _remembered.get(place)
+        if known is not None and known[0] is ref:
+            _remembered.pop(place, None)
+
+    _remembered[place] = weakref.ref(value, forget), state, digest

@@ -7,18 +7,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sknnopt._random import MemberRandom
+
+from .on_disk import EncodedOnDisk, Windows
+
 Matrix: TypeAlias = Any
-"""A Tensor (N, ...), or a CSR matrix or array (N, F); scipy's have no types."""
+"""A Tensor (N, ...), a CSR matrix or array (N, F), or rows on disk; scipy's have no types."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Encoded rows in memory.
+    """Encoded rows, in memory or on disk.
 
     Attributes
     ----------
-    inputs : Tensor (N, ...) or CSR matrix (N, F)
-        Encoded features; a sparse table is made dense a batch at a time.
+    inputs : Tensor (N, ...), CSR matrix (N, F) or EncodedOnDisk (N, ...)
+        Encoded features; a sparse table is made dense a batch at a time, and one on disk is read and encoded so.
     target : Tensor
         int64 (N,) class codes, or (N, O) floats.
     weight : Tensor (N,) or None
@@ -39,8 +43,14 @@ class Table:
         if isinstance(self.inputs, Tensor):
             torch.index_select(self.inputs, 0, index, out=out)
         else:
-            dense = self.inputs[index.cpu().numpy()].toarray()
-            out.copy_(torch.from_numpy(dense))
+            dense = self.inputs[index.cpu().numpy()]
+            out.copy_(torch.from_numpy(dense.toarray() if hasattr(dense, "toarray") else dense))
+
+    def order(self, rows: np.ndarray, length: int, epoch: int, random: MemberRandom) -> Tensor | Windows:
+        """Return an epoch's order of a member's rows, filled up to `length`; rows on disk are mixed in windows."""
+        if isinstance(self.inputs, EncodedOnDisk):
+            return self.inputs.order(rows, length, epoch, random)
+        return epoch_order(rows[random.permutation(len(rows))], length)
 
     def gather_target(self, index: Tensor, out: Tensor) -> None:
         """Write targets into ``out``: codes (B,), or feature-major (O, B)."""

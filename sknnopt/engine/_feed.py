@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sknnopt.data.on_disk import Windows
 from sknnopt.engine._member import Member
 from sknnopt.nn import padded, width
 
@@ -47,14 +48,14 @@ class Feed:
         self._targets = self._all_targets.unbind(0)
         self._parts: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
 
-    def batch(self, orders: Sequence[Tensor], t: int, members: int, size: int) -> tuple[Tensor, Tensor]:
+    def batch(self, orders: Sequence[Tensor | Windows], t: int, members: int, size: int) -> tuple[Tensor, Tensor]:
         """Return inputs (K, B, ...) and targets, (K, B) or (K, T, B), of batch `t` of the first `members` members.
 
         Inputs of networks that can be stacked have columns of zeros after the features, up to :func:`width`.
 
         Parameters
         ----------
-        orders : sequence of K tensors (T * B,)
+        orders : sequence of K tensors or windows (T * B,)
             Each member's rows of the epoch. Successive calls go through them in order.
         t, members, size : int
             B, `size`, counts padding.

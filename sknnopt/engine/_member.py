@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sknnopt._random import MemberRandom
 from sknnopt.averaging import Averaging
-from sknnopt.data.batches import epoch_order, n_batches
+from sknnopt.data.batches import n_batches
 from sknnopt.engine.job import Job, Progress
 from sknnopt.nn import load_member
 from sknnopt.schedules import Plateau, Schedule, with_warmup
@@ -50,7 +50,7 @@ class Member:
     finished : bool
     seconds : float
         Its share of the epochs' time.
-    order : Tensor (T * B,)
+    order : Tensor or Windows (T * B,)
         Rows of the coming epoch, padding included.
     modules : tuple of nn.Module
         What observers look at, as long as they do: the live weights, and those that are judged.
@@ -98,8 +98,8 @@ class Member:
         """Announce the coming epoch and draw its order of rows from the member's own stream."""
         if self.job.observer is not None:
             self.job.observer.epoch_begin()
-        order = self.job.rows[self.random.permutation(len(self.job.rows))]
-        self.order = epoch_order(order, sum(self.batch_sizes)).to(self.job.device)
+        order = self.job.table.order(self.job.rows, sum(self.batch_sizes), self.epochs, self.random)
+        self.order = order.to(self.job.device)
         self._rates = self._learning_rates()
 
     def learning_rates(self) -> np.ndarray:

@@ -1,16 +1,22 @@
 """How a member's weights begin."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sknnopt._random import MemberRandom
 from sknnopt.data.batches import Table
+from sknnopt.data.on_disk import EncodedOnDisk
 from sknnopt.engine.job import Job, Progress
 from sknnopt.nn import Rowset, StackedNetwork, load_member
 
 MOST_ROWS = 50_000
 """Training rows that statistics of a network's own are taken from."""
+
+MOST_NUMBERS = 2**24
+"""Numbers of these rows, where the table stays on disk."""
 
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 """Layers that take the rows' own statistics while an initializer adapts a network, where there are two rows."""
@@ -44,8 +50,11 @@ def start(job: Job, random: MemberRandom) -> Progress:
 
 def training_rows(table: Table, rows: np.ndarray, dtype: torch.dtype) -> Rowset:
     """Return the rows that a network may take statistics from: all of these training rows, or many, evenly spread."""
-    if len(rows) > MOST_ROWS:
-        rows = rows[np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.intp)]
+    most = MOST_ROWS
+    if isinstance(table.inputs, EncodedOnDisk):
+        most = min(most, max(1000, MOST_NUMBERS // math.prod(table.row_shape)))
+    if len(rows) > most:
+        rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
     index = torch.from_numpy(rows).to(table.target.device)
     target = table.target.index_select(0, index).cpu().numpy()
     weight = None if table.weight is None else table.weight.index_select(0, index).cpu().double().numpy()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sknnopt.data.on_disk import Windows
 from sknnopt.engine._member import Member
 from sknnopt.nn import Pass
 
@@ -77,7 +78,7 @@ class RowWeights:
         rows = torch.from_numpy(member.job.rows).to(weight.device)
         return (weight / weight[rows].mean()).to(self._dtype)
 
-    def batch(self, orders: Sequence[Tensor], t: int, members: int, size: int) -> BatchWeights:
+    def batch(self, orders: Sequence[Tensor | Windows], t: int, members: int, size: int) -> BatchWeights:
         """Return the weights of the rows of batch ``t`` of the first members, ``size`` rows each with padding."""
         weights = self._full.get((members, size)) if t < self._full_batches else None
         if weights is None:

@@ -1,10 +1,12 @@
 """How many members a cohort should have."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 
-from sknnopt._memory import available_memory
+from sknnopt._memory import OutOfMemoryError, available_memory, explained
+from sknnopt.data.on_disk import EncodedOnDisk
 from sknnopt.engine.job import Job
 
 MOST = 128
@@ -52,3 +54,21 @@ def _state_size(job: Job) -> int:
     except Exception:  # an optimizer of the user's may want numbers in its parameters
         return 2 * layout.size
     return sum(value.numel() for value in state.values())
+
+
+def too_large(error: Exception, jobs: Sequence[Job], device: torch.device) -> OutOfMemoryError:
+    """Return the error of a cohort for which memory does not suffice, with what it was and what to reduce."""
+    job = jobs[0]
+    what = "a network" if len(jobs) == 1 else f"{len(jobs)} networks that stop together,"
+    doing = (
+        f"training {what} of {job.network.layout.size:,} parameters in batches of {job.techniques.batch_size} rows on "
+        f"{device}, from a table of {' x '.join(map(str, job.table.inputs.shape))}"
+    )
+    smaller = "batch_size, hidden_layer_sizes or the size of embeddings"
+    if len(jobs) > 1:
+        smaller += ", n_members (or early_stopping=False, by which members are trained in smaller groups)"
+    advice = f"Reduce {smaller}; choose precision='float32'" if job.dtype == torch.float64 else f"Reduce {smaller}"
+    table = "" if isinstance(job.table.inputs, EncodedOnDisk) else "; pass a table larger than memory as numpy.memmap"
+    out = explained(error, doing, f"{advice}; in lockstep, max_members and n_jobs{table}.")
+    out.__cause__ = error
+    return out

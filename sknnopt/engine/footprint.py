@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from scipy import sparse
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -82,7 +83,7 @@ class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for part in (part for table in tables for part in (table.inputs, table.target, table.weight)):
             if isinstance(part, Tensor):
                 self._take(part)
-            elif part is not None and id(part) not in self._known:
+            elif sparse.issparse(part) and id(part) not in self._known:
                 self._known[id(part)] = part
                 self._add(_sparse_bytes(part))
 

@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from sknnopt._choices import Choice
+from sknnopt._memory import is_out_of_memory
 from sknnopt._random import forked_torch_random
 from sknnopt._threads import single_thread
 from sknnopt.engine._cohort import Cohort
-from sknnopt.engine.capacity import suitable_members
+from sknnopt.engine.capacity import suitable_members, too_large
 from sknnopt.engine.checkpointing import kept_jobs
 from sknnopt.engine.job import Job, Result, place
 from sknnopt.engine.meeting import current_meeting
@@ -83,7 +84,7 @@ def train_together(jobs: Sequence[Job], after_epoch: AfterEpoch | None = None) -
     """
     devices = jobs[0].devices[: 1 if jobs[0].crew else len(jobs)]
     if len(devices) == 1:
-        return _train_or_halve(place(jobs, devices[0]), after_epoch)
+        return _train_or_halve(jobs, devices[0], after_epoch)
     halted = threading.Event()
 
     def carry_on(members: int) -> None:
@@ -96,7 +97,7 @@ def train_together(jobs: Sequence[Job], after_epoch: AfterEpoch | None = None) -
     with ThreadPoolExecutor(len(devices)) as pool:
         try:
             futures = [
-                pool.submit(lambda s, d: _train_or_halve(place(s, d), carry_on), shard, device)
+                pool.submit(_train_or_halve, shard, device, carry_on)
                 for shard, device in zip(shards, devices, strict=True)
             ]
             parts = [future.result() for future in futures]
@@ -110,16 +111,18 @@ class _Halted(BaseException):
     """Ends a shard when another one has failed."""
 
 
-def _train_or_halve(jobs: Sequence[Job], after_epoch: AfterEpoch | None) -> list[Result]:
+def _train_or_halve(jobs: Sequence[Job], device: torch.device, after_epoch: AfterEpoch | None) -> list[Result]:
     """Train a cohort; if its arithmetic raises, each half by itself, until the fault lies with one member."""
     try:
-        return _train_cohort(jobs, after_epoch)
+        return _train_cohort(place(jobs, device), after_epoch)
     except Exception as error:
+        fault = too_large(error, jobs, device) if is_out_of_memory(error) else error
         if len(jobs) == 1 or jobs[0].crew:
             nothing = torch.empty(0)
-            return [Result(nothing, nothing, error=error) for _ in jobs]
+            return [Result(nothing, nothing, error=fault) for _ in jobs]
+        del fault
     middle = len(jobs) // 2
-    return [*_train_or_halve(jobs[:middle], after_epoch), *_train_or_halve(jobs[middle:], after_epoch)]
+    return [part for half in (jobs[:middle], jobs[middle:]) for part in _train_or_halve(half, device, after_epoch)]
 
 
 def _train_cohort(jobs: Sequence[Job], after_epoch: AfterEpoch | None = None) -> list[Result]:

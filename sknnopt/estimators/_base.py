@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sknnopt._compat import CALLBACK_STATE, CallbackSupportMixin, torn_down
+from sknnopt._memory import OutOfMemoryError, explained, is_out_of_memory, let_go
 from sknnopt._threads import single_thread
 from sknnopt.data.encoding import ROBUST
 from sknnopt.data.reading import is_plain
@@ -23,6 +24,10 @@ from sknnopt.estimators._range_test import AutoRateMixin
 from sknnopt.estimators._restarts import best_of_kinds
 from sknnopt.estimators._tasks import Tasks
 from sknnopt.nn import predict_scores
+
+TOO_MANY_ROWS = (
+    "Pass fewer rows or columns, float32 instead of float64, or a numpy.memmap, whose rows are read a batch at a time."
+)
 
 
 class NetworkEstimator(CallbackSupportMixin, PresetsMixin, AutoRateMixin, JobsMixin):
@@ -69,30 +74,42 @@ class NetworkEstimator(CallbackSupportMixin, PresetsMixin, AutoRateMixin, JobsMi
         again = self.warm_start and hasattr(self, "module_")
         tasks = Tasks(self, X, y, sample_weight) if hasattr(self, "_skl_callbacks") else None
         with torn_down(self), single_thread(), self._all_or_nothing():
-            prepared = self._prepare(X, y, sample_weight, (X_val, y_val, sample_weight_val), reset=not again)
-            self._train(prepared, again=again, keep=self.warm_start, tasks=tasks)
+            self._train(
+                self._prepare(X, y, sample_weight, (X_val, y_val, sample_weight_val), reset=not again),
+                again=again, keep=self.warm_start, tasks=tasks,
+            )  # fmt: skip
             if tasks is not None:
                 tasks.end()
         return self
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
-        """Take back every attribute that was set, if anything goes wrong, but what callbacks are torn down by."""
+        """Take back every attribute that was set, if anything goes wrong, but what callbacks are torn down by.
+
+        Where memory has not sufficed, say so, and hold none.
+        """
         before = dict(self.__dict__)
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             kept = {name: self.__dict__[name] for name in CALLBACK_STATE if name in self.__dict__}
             self.__dict__.clear()
             self.__dict__.update(before | kept)
-            raise
+            if not is_out_of_memory(error):
+                raise
+            if isinstance(error, OutOfMemoryError):
+                let_go(error)
+                raise
+            raise explained(error, "data were encoded, or what was trained was judged", TOO_MANY_ROWS) from error
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> Self:
         self._check_params()
         first = not hasattr(self, "module_")
         with single_thread(), self._all_or_nothing():
-            prepared = self._prepare(X, y, sample_weight, None, reset=first, classes=classes)
-            self._train(prepared, again=not first, keep=True, history=[] if first else self.history_)
+            self._train(
+                self._prepare(X, y, sample_weight, None, reset=first, classes=classes),
+                again=not first, keep=True, history=[] if first else self.history_,
+            )  # fmt: skip
         return self
 
     def _train(

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sknnopt.data.on_disk import EncodedOnDisk
 from sknnopt.engine import Job, fit_temperature
 from sknnopt.estimators._conformal import Conformal, fit_conformal
 from sknnopt.estimators._weighting import Floats, fit_weights
@@ -196,6 +197,9 @@ def _judged(job: Job, module: nn.Module) -> Judged:
     validation = job.validation
     assert validation is not None
     table, rows = validation.table, validation.rows
-    inputs = table.inputs.numpy()[rows] if isinstance(table.inputs, torch.Tensor) else table.inputs[rows]
+    if isinstance(table.inputs, EncodedOnDisk):
+        inputs: Any = table.inputs.select(rows)
+    else:
+        inputs = table.inputs.numpy()[rows] if isinstance(table.inputs, torch.Tensor) else table.inputs[rows]
     weight = np.ones(len(rows)) if table.weight is None else table.weight.double().numpy()[rows]
     return Judged(predict_scores(module, inputs), table.target.numpy()[rows], weight)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from sknnopt._compat import dispatches_to_others
 from sknnopt.data import TableEncoder
 from sknnopt.data.batches import Matrix, Table
+from sknnopt.data.on_disk import EncodedOnDisk, OnDisk
 from sknnopt.data.reading import is_plain
 from sknnopt.engine import share
 
@@ -129,7 +131,9 @@ def as_array(values: Any) -> Any:
 
 
 def select(X: Any, rows: NDArray[np.int64]) -> Any:
-    """Return some rows of an array, frame, sparse matrix or list."""
+    """Return some rows of an array, frame, sparse matrix or list; those of a table that stays on disk stay there."""
+    if isinstance(X, OnDisk):
+        return X.select(rows)
     return _safe_indexing(X, rows)
 
 
@@ -142,8 +146,21 @@ def encode(
     fit: bool = False,
     fit_weight: Any = None,
     allow_nd: bool = False,
+    seed: int = 0,
 ) -> Any:
-    """Return the encoded rows, an ndarray or CSR matrix of `dtype`; the encoder learns from them if `fit`."""
+    """Return the encoded rows, an ndarray or CSR matrix of `dtype`; the encoder learns from them if `fit`.
+
+    Those of a table that stays on disk stay there too; `seed` is what its samples and orders follow from.
+    """
+    if isinstance(X, OnDisk):
+        if encoder is not None:
+            if fit:
+                encoder.fit_on_disk(X, fit_weight, seed=seed)
+            return encoder.on_disk(X, seed=seed, check=not fit)
+        cast = partial(encode, None, dtype=dtype, estimator=estimator, allow_nd=allow_nd)
+        for part in X.chunks():
+            cast(X.read(part))
+        return EncodedOnDisk(X, cast, dtype, seed)
     if encoder is not None:
         return encoder.fit_transform(X, sample_weight=fit_weight) if fit else encoder.transform(X)
     if is_plain(X):
@@ -159,9 +176,16 @@ def encode(
 def as_table(X: Any, target: NDArray[Any], weight: NDArray[np.float64] | None) -> Table:
     """Return encoded rows, target and weights as the engine's table, which fits in lockstep share."""
     check_consistent_length(X, target, weight)
-    if not sparse.issparse(X):
+    if isinstance(X, np.ndarray):
         X = torch.from_numpy(X if X.flags.writeable and X.flags.c_contiguous else np.array(X, order="C"))
     return share(Table(X, torch.from_numpy(target), None if weight is None else torch.from_numpy(weight)))
+
+
+def withheld_in_memory(table: Table, rows: NDArray[np.int64], X: OnDisk, y: Any) -> HeldOut:
+    """Return the withheld rows of a table on disk, read and encoded."""
+    weight = None if table.weight is None else table.weight[rows]
+    own = Table(torch.from_numpy(table.inputs[rows]), table.target[rows], weight)
+    return HeldOut(own, np.arange(len(rows)), (X.read(rows), select(y, rows)))
 
 
 def weighed(table: Table, weight: NDArray[np.float64] | None) -> Table:

@@ -6,7 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
+from sknnopt.data.summary import sampled
+
 Rows = NDArray[np.int64]
+
+WITHHOLDING = 8
+"""Word of the seeds of rows withheld from a table on disk."""
 
 PAIRS_FROM = 4
 """Members from which on two withhold the same fold."""
@@ -58,6 +63,24 @@ def member_splits(n: int, labels: Rows | None, fraction: float, seed: int, membe
     found = [Split(*(part.astype(np.int64) for part in pair)) for pair in parts]
     together = 2 if members >= PAIRS_FROM else 1
     return [found[member // together] for member in range(min(members, together * folds))]
+
+
+def split_on_disk(n: int, fraction: float, seed: int, row_size: int) -> Split:
+    """Return the one split that all members have where the table stays on disk, without copies of anything.
+
+    The rows withheld are drawn at random, and not more than a sample: of so many rows that is a small part, though
+    enough to judge by, and needs no strata.
+
+    Examples
+    --------
+    >>> split = split_on_disk(10**6, 0.1, 0, 10)
+    >>> len(split.rows), len(split.withheld)
+    (900000, 100000)
+    """
+    withheld = min(int(np.ceil(fraction * n)), sampled(n, row_size))
+    trained = np.ones(n, dtype=bool)
+    trained[np.random.default_rng([seed, WITHHOLDING]).choice(n, withheld, replace=False)] = False
+    return Split(np.flatnonzero(trained), np.flatnonzero(~trained))
 
 
 def n_folds(fraction: float) -> int:

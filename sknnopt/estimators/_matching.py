@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from torch import Tensor
 
 from sknnopt.data.categorical import Levels
 from sknnopt.estimators._encodings import Floats, Inputs, encoded_alike, reencoded, rescaling
@@ -106,7 +107,7 @@ def lines_between(before: Inputs, now: Inputs, table: Any, rows: NDArray[np.int6
     Parameters
     ----------
     before, now : Inputs
-    table : Tensor or CSR matrix of shape (n, now.width)
+    table : Tensor, CSR matrix or EncodedOnDisk of shape (n, now.width)
         The new encoding.
     rows : ndarray of int
         The training rows.
@@ -139,6 +140,8 @@ def some_values(
     def take(wanted: list[int]) -> Floats:
         if sparse.issparse(table):
             return np.asarray(table[some][:, wanted].toarray(), dtype=np.float64)
+        if not isinstance(table, Tensor):
+            return np.asarray(table[some][:, wanted], dtype=np.float64)
         return np.asarray(table.cpu().numpy()[some[:, None], wanted], dtype=np.float64)
 
     present = np.ones((len(some), len(columns)), dtype=bool)

@@ -13,6 +13,7 @@ from sklearn.utils.validation import validate_data
 from sknnopt import losses
 from sknnopt.data import ClassTarget, RegressionTarget, TableEncoder, check_weights
 from sknnopt.data.batches import Table
+from sknnopt.data.on_disk import OnDisk, as_on_disk
 from sknnopt.engine import current_meeting
 from sknnopt.estimators._data import (
     AUTO_STOPPING_ROWS,
@@ -26,9 +27,10 @@ from sknnopt.estimators._data import (
     encode,
     select,
     weighed,
+    withheld_in_memory,
 )
 from sknnopt.estimators._devices import resolve_devices
-from sknnopt.estimators._folds import Split, member_splits
+from sknnopt.estimators._folds import Split, member_splits, split_on_disk
 from sknnopt.estimators._kinds import MOST_COLUMNS
 from sknnopt.estimators._parameterized import ParameterizedEstimator
 
@@ -71,7 +73,7 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         numpy_dtype = PRECISIONS[self.precision].array
         X = as_two_dimensional(X, allow_nd=self._takes_nd())
         validate_data(self, X, y, reset=reset, skip_check_array=True)
-        y = as_array(y)
+        X, y = as_on_disk(X), as_array(y)
         check_consistent_length(X, y)
         weight = check_weights(sample_weight, X)
         self._devices = resolve_devices(self.device)
@@ -92,7 +94,7 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
             self.preprocessor_ = self._new_encoder()
         inputs = encode(
             self.preprocessor_, X, numpy_dtype, estimator=self, fit=reset, allow_nd=self._takes_nd(),
-            fit_weight=_on_rows(weight, rows, X),
+            fit_weight=_on_rows(weight, rows, X), seed=self._seed,
         )  # fmt: skip
         if current_meeting() is not None and isinstance(X, np.ndarray) and np.may_share_memory(inputs, X):
             inputs = inputs.copy()  # while this fit waits, others run, and may write into what is theirs
@@ -119,7 +121,7 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         check_consistent_length(X, y)
         weight = check_weights(sample_weight, X)
         dtype = PRECISIONS[self.precision].array
-        inputs = encode(self.preprocessor_, X, dtype, estimator=self, allow_nd=self._takes_nd())
+        inputs = encode(self.preprocessor_, as_on_disk(X), dtype, estimator=self, allow_nd=self._takes_nd())
         codes = self._codes(y)
         counted = self._held_out_weights(weight, codes)
         table = as_table(inputs, self._encode_target(y, codes, weight, None, fit=False), counted)
@@ -138,6 +140,8 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
         wanted = self.early_stopping is True or (self.early_stopping == "auto" and n >= least)
         if explicit or not wanted:
             return [Split(np.arange(n))]
+        if isinstance(X, OnDisk):
+            return [split_on_disk(n, self.validation_fraction, self._seed, X.row_size)]
         strata = codes if codes is not None and codes.ndim == 1 else None
         return member_splits(n, strata, self.validation_fraction, self._seed, members)
 
@@ -177,15 +181,17 @@ def _length(X: Any) -> int:
 
 def _part(table: Table, split: Split, X: Any, y: Any, given: HeldOut | None) -> MemberData:
     """Return a member's data: it is judged by the rows it withholds, or else by those given, if any."""
-    if split.withheld is not None:
+    if split.withheld is not None and isinstance(X, OnDisk):
+        given = withheld_in_memory(table, split.withheld, X, y)
+    elif split.withheld is not None:
         given = HeldOut(table, split.withheld, (select(X, split.withheld), select(y, split.withheld)))
     return MemberData(table, split.rows, given)
 
 
-def _on_rows(weight: Any, rows: NDArray[np.int64], X: Any) -> NDArray[np.float64] | None:
+def _on_rows(weight: Any, rows: NDArray[np.int64], X: Any) -> NDArray[Any] | None:
     """Return the weights with zeros on all rows that are not trained on; None if each counts once."""
     if weight is None and len(rows) == _length(X):
         return None
-    out = np.zeros(_length(X))
+    out = np.zeros(_length(X), bool if weight is None and isinstance(X, OnDisk) else float)
     out[rows] = 1.0 if weight is None else weight[rows]
     return out

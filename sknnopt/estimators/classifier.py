@@ -36,6 +36,7 @@ from sknnopt.estimators._docs import document
 from sknnopt.estimators._from_skorch import FromSkorchMixin, Taken, net_classes
 from sknnopt.estimators._kinds import AUTO_CLASSIFIER, Mixture
 from sknnopt.estimators._parameters import CONSTRAINTS
+from sknnopt.estimators._pieces import in_pieces
 from sknnopt.estimators._presets import CLASSIFIER
 from sknnopt.estimators._skorch_parameters import class_weights
 from sknnopt.initializers import Initializer
@@ -279,6 +280,7 @@ class NNClassifier(ClassifierMixin, FromSkorchMixin, NetworkEstimator):
     def _calibrates(self) -> bool:
         return self.calibration is not None and self.loss_.link in JUDGED
 
+    @in_pieces
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the class of each row.
 
@@ -293,6 +295,7 @@ class NNClassifier(ClassifierMixin, FromSkorchMixin, NetworkEstimator):
         probability = self.predict_proba(X)
         return self.target_.decode(probability)
 
+    @in_pieces
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Predict probabilities: the softmax of the scores, or the sigmoid of each where there are several labels.
 
@@ -310,6 +313,7 @@ class NNClassifier(ClassifierMixin, FromSkorchMixin, NetworkEstimator):
         scores = self._raw_scores(X).astype(np.float64)
         return expit(scores) if self.target_.kind == "multilabel" else softmax(scores, axis=1)
 
+    @in_pieces
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
         """Predict logarithms of probabilities.
 
@@ -324,6 +328,7 @@ class NNClassifier(ClassifierMixin, FromSkorchMixin, NetworkEstimator):
         scores = self._raw_scores(X).astype(np.float64)
         return log_expit(scores) if self.target_.kind == "multilabel" else log_softmax(scores, axis=1)
 
+    @in_pieces
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Return the log-odds of the (averaged) probabilities; with more than two classes their logarithms.
 

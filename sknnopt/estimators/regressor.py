@@ -35,6 +35,7 @@ from sknnopt.estimators._docs import document
 from sknnopt.estimators._from_skorch import FromSkorchMixin, Taken
 from sknnopt.estimators._kinds import AUTO_REGRESSOR, Mixture
 from sknnopt.estimators._parameters import CONSTRAINTS
+from sknnopt.estimators._pieces import in_pieces
 from sknnopt.estimators._preparation import PRECISIONS
 from sknnopt.estimators._presets import REGRESSOR
 from sknnopt.initializers import Initializer
@@ -227,6 +228,7 @@ class NNRegressor(RegressorMixin, FromSkorchMixin, NetworkEstimator):
         self.loss_.check_target(np.asarray(y))
         return self.target_.encode(y)
 
+    @in_pieces
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Predict the target of each row.
 
@@ -245,6 +247,7 @@ class NNRegressor(RegressorMixin, FromSkorchMixin, NetworkEstimator):
         return self.target_.decode(self.loss_.predict(scores)[0].numpy().T)
 
     @available_if(_learns_quantiles)
+    @in_pieces
     def predict_quantiles(self, X: Any) -> NDArray[np.float64]:
         """Predict every quantile of the loss; there with ``loss=Quantile(...)`` or "quantile" only.
 

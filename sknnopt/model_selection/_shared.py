@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sknnopt._memory import available_memory
 from sknnopt.data.batches import Table
+from sknnopt.data.on_disk import EncodedOnDisk
 
 MOST_TASKS = 1024
 """Tasks that may be under way at once; each has a thread."""
@@ -27,8 +28,10 @@ SAMPLE = 64
 
 
 def table_bytes(table: Table) -> int:
-    """Return the size of a table's rows."""
+    """Return the size of a table's rows, 0 if they stay on disk."""
     inputs = table.inputs
+    if isinstance(inputs, EncodedOnDisk):
+        return 0
     return int(inputs.nbytes if isinstance(inputs, Tensor) else inputs.data.nbytes + inputs.indices.nbytes)
 
 
@@ -56,8 +59,8 @@ class SharedTensors:
             return Table(*(self._one(part) for part in (table.inputs, table.target, table.weight)))
 
     def _one(self, value: Any) -> Any:
-        if value is None:
-            return None
+        if value is None or isinstance(value, EncodedOnDisk):
+            return value
         key = _key(value)
         others = [other for ref in self._known[key] if (other := ref()) is not None]
         same = next((other for other in others if other is value or _equal(other, value)), value)
