@@ -264,6 +264,19 @@ class TestSweeps:
         assert os.listdir(own.directory)
         assert not Path(folder.directory).exists()
 
+    def test_members_of_one_cohort_may_have_directories_of_their_own(self, tmp_path, epochs, folder):
+        folders = [Checkpoint(tmp_path / name, interval=0) for name in "ab"]
+        search = GridSearchCV(basic(NNClassifier, **QUICK), {"checkpoint": folders}, cv=2, refit=False)
+        with lockstep(n_jobs=1) as sweep:
+            search.fit(X, Y)
+        assert sweep.cohort_sizes == [4]
+        count, sizes = epochs["members"], [len(os.listdir(one.directory)) for one in folders]
+        assert min(sizes) > 0
+        store_of.__self__.begin()
+        for own in folders:
+            cross_val_score(basic(NNClassifier, **QUICK, checkpoint=own), X, Y, cv=2)
+        assert epochs["members"] == count
+
     def test_one_fit_after_another_finds_what_a_sweep_has_trained(self, epochs, folder):
         with lockstep(checkpoint=folder):
             whole = self.search().fit(X, Y)

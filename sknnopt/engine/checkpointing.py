@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -165,9 +165,8 @@ class Keeper:
                 self._go_on(k, member, member.job.kept)
         for members in self._crews.values():
             members.sort(key=_place)
-        crews = list(self._crews)
-        self._slot: Slot | None = None if not crews else crews[0].store.slot()
-        self._clock = Clock(min((crew.interval for crew in crews), default=0.0))
+        self._slots: dict[Store, Slot] = {store: store.slot() for store in {crew.store: None for crew in self._crews}}
+        self._clock = Clock(min((crew.interval for crew in self._crews), default=0.0))
 
     def _go_on(self, k: int, member: "Member", kept: Kept) -> None:
         """Let a member stand where it stood; what it carries besides is in its job's progress."""
@@ -186,22 +185,30 @@ class Keeper:
 
     def epoch_done(self) -> None:
         """Hand over those who have been trained, and write how far the others are, if it is time."""
-        if self._slot is None or not self._crews:
+        if not self._crews:
             return
         results = self._cohort.results
         trained = [crew for crew, members in self._crews.items() if all(id(m) in results for m in members)]
-        final = [entry for crew in trained if (entry := self._entry(crew)) is not None]
+        final = self._entries(trained)
         for crew in trained:
             del self._crews[crew]
-        if final:
-            now = self._slot.written and not self._crews
-            trained[0].store.add(final, trained[0].interval, now=now)
+        for store, entries in final.items():
+            over = not any(crew.store is store for crew in self._crews)
+            store.add(entries, trained[0].interval, now=self._slots[store].written and over)
         if self._crews and self._clock.due():
             began = time.monotonic()
-            entries = [entry for crew in self._crews if (entry := self._entry(crew)) is not None]
-            if entries:
-                self._slot.write(entries)
+            for store, entries in self._entries(self._crews).items():
+                self._slots[store].write(entries)
             self._clock.wrote(began)
+
+    def _entries(self, crews: Iterable[Crew]) -> dict[Store, list[Entry]]:
+        """Return what is to be written of crews, for each store."""
+        out: dict[Store, list[Entry]] = defaultdict(list)
+        for crew in crews:
+            entry = self._entry(crew)
+            if entry is not None:
+                out[crew.store].append(entry)
+        return out
 
     def _entry(self, crew: Crew) -> Entry | None:
         """Return what is to be written of a crew; None if it could not go on, or a member's own code has failed."""
