@@ -98,7 +98,8 @@ def _as_made(state: State) -> bool:
     modules = members(module)
     made = {r: state["_networks"][r].module() for r in set(kind_of)}
     whole = assembled([made[r] for r in kind_of], kind_of, state["_settings"], state["loss_"].link)
-    forms, averages = {r: _form(one) for r, one in made.items()}, ("link", "weights", "temperature")
+    forms = {r: _form(one) for r, one in made.items()}
+    averages = ("link", "weights", "temperature") if isinstance(whole, MemberAverage) else ()
     return (
         type(module) is type(whole)
         and all(getattr(module, name, None) == getattr(whole, name, None) for name in averages)
