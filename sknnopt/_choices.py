@@ -106,11 +106,11 @@ in the range [0.0, 1.0). Got 2 instead.
         """
         self._validate_params()
         for name, value in self.get_params(deep=False).items():
-            size = abs(float(value)) if isinstance(value, float | int) else 0.0
+            size: float = abs(value) if isinstance(value, float | int) else 0.0
             if 0 < size < SMALLEST or LARGEST < size < float("inf"):
                 raise InvalidParameterError(
-                    f"The {name!r} parameter of {type(self).__name__} must be 0 or between {SMALLEST:g} and {LARGEST:g} "
-                    f"in size, as numbers of float32 are. Got {value!r} instead."
+                    f"The {name!r} parameter of {type(self).__name__} must be 0 or between {SMALLEST:g} and "
+                    f"{LARGEST:g} in size, as numbers of float32 are. Got {value!r} instead."
                 )
 
 

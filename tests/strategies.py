@@ -1,6 +1,6 @@
 """Random settings and small tables for property-based tests, drawn from the constraints and the registries."""
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -237,7 +237,13 @@ def misspelt(draw: Any, word: str) -> str:
 
 
 def admitted(constraints: list[Any], value: Any, *, named: bool) -> bool:
-    """Whether a constraint takes a value; that a string is one says nothing where only names will do."""
+    """Whether a constraint takes a value; that a string is one says nothing where only names will do.
+
+    No number is as large as no float is, but for a count.
+    """
+    reals = [one for one in constraints if isinstance(one, Interval) and one.type is Real]
+    if reals and isinstance(value, int) and abs(value) > 1e308:
+        return False
     if isinstance(value, str) and named:
         return any(isinstance(one, StrOptions) and value in one.options for one in constraints)
     return any(make_constraint(one).is_satisfied_by(value) for one in constraints)
