@@ -16,6 +16,10 @@ from ._compat import Estimator, InvalidParameterError
 __all__ = ["Choice", "Range", "resolve", "suggestion"]
 
 
+SMALLEST, LARGEST = 1.2e-38, 3.4e38
+"""What float32 holds in full precision, in which techniques compute."""
+
+
 class Range:
     """An interval of values worth searching, which scikit-learn's randomized searches draw from.
 
@@ -101,6 +105,13 @@ in the range [0.0, 1.0). Got 2 instead.
             A ``ValueError`` with the parameter, the allowed values and the value received.
         """
         self._validate_params()
+        for name, value in self.get_params(deep=False).items():
+            size: float = abs(value) if isinstance(value, float | int) else 0.0
+            if 0 < size < SMALLEST or LARGEST < size < float("inf"):
+                raise InvalidParameterError(
+                    f"The {name!r} parameter of {type(self).__name__} must be 0 or between {SMALLEST:g} and "
+                    f"{LARGEST:g} in size, as numbers of float32 are. Got {value!r} instead."
+                )
 
 
 C = TypeVar("C", bound=Choice)

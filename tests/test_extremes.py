@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,22 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from support import basic
 
-from sknnopt import NNClassifier, NNRegressor, losses
+from sknnopt import (
+    NNClassifier,
+    NNRegressor,
+    activations,
+    averaging,
+    embeddings,
+    initializers,
+    losses,
+    optimizers,
+    regularization,
+    schedules,
+)
+from sknnopt._compat import Interval, InvalidParameterError
 from sknnopt.data import TableEncoder
 from sknnopt.losses import Quantile
+from sknnopt.schedules import with_warmup
 
 ROWS = 24
 RANDOM = np.random.default_rng(0)
@@ -295,3 +309,57 @@ class TestWeights:
 def test_weights_of_classes() -> None:
     for weights in ({0: 1e300, 1: 1e-300}, {0: LARGEST, 1: LARGEST}, {0: 5e-324, 1: 5e-324}):
         finite(basic(NNClassifier, **QUICK, class_weight=weights).fit(X, CLASSES), X)
+
+
+TECHNIQUES = {
+    f"{module.__name__.partition('.')[2]}: {name}": module.REGISTRY[name]
+    for module in (activations, averaging, embeddings, initializers, losses, optimizers, regularization, schedules)
+    for name in module.names()
+}
+
+
+class TestTechniques:
+    @pytest.mark.parametrize("name", TECHNIQUES)
+    def test_numbers_that_float32_does_not_hold_are_refused(self, name):
+        for own, constraints in type(TECHNIQUES[name]())._parameter_constraints.items():
+            for wrong in (1e300, -1e40, 1e-40, 5e-324):
+                technique = TECHNIQUES[name]()
+                if not any(wrong in one for one in constraints if isinstance(one, Interval) and one.type is Real):
+                    continue
+                with pytest.raises(
+                    InvalidParameterError, match=f"'{own}' parameter of .* Got {wrong}".replace("+", r"\+")
+                ):
+                    technique.set_params(**{own: wrong}).validate()
+
+    @pytest.mark.parametrize("name", [name for name in TECHNIQUES if name.startswith("schedules")])
+    def test_schedules_of_extreme_numbers(self, name):
+        """A factor at each progress, or a word about the schedule; no warning."""
+        progress = np.linspace(0, 1, 9)
+        for own, constraints in type(TECHNIQUES[name]())._parameter_constraints.items():
+            for interval in (one for one in constraints if isinstance(one, Interval)):
+                for number in (1.2e-38, 3.4e38, 1 - 1e-12, 10**4):
+                    schedule = TECHNIQUES[name]().set_params(**{own: number})
+                    if number not in interval or own in ("warmup", "decay"):
+                        continue
+                    try:
+                        factors = with_warmup(schedule, 5e-324, progress)
+                    except ValueError as error:
+                        assert f"schedule {schedule!r} must return" in str(error)  # noqa: PT017
+                    else:
+                        assert ((factors >= 0) & np.isfinite(factors)).all()
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"optimizer": optimizers.ASGD(alpha=3e38)}, {"regularization": regularization.GradientNoise(gamma=3e38)},
+            {"regularization": regularization.L1([1e300, 1e300])}, {"activation": activations.CELU(alpha=2e-38)},
+            {"layer_rates": {"output": 1e300}}, {"initializer": initializers.Constant(value=3e38)},
+            {"gradient_clipping": 1e300, "weight_decay": 1e300}, {"mixup": 1e300}, {"warmup": 5e-324},
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_train_or_diverge(self, settings):
+        try:
+            finite(basic(NNRegressor, **QUICK, **settings).fit(X, NUMBERS), X)
+        except ValueError as error:
+            assert "Training diverged" in str(error)  # noqa: PT017

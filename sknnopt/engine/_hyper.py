@@ -40,13 +40,15 @@ class HyperTable:
         for member in members:
             techniques, rates = member.job.techniques, member.learning_rates()
             steps = np.arange(member.steps + 1, member.steps + len(rates) + 1, dtype=np.float64)
-            column = {"learning_rate": rates, **techniques.optimizer.coefficients(steps, rates)}
-            if decays:
-                column[SHRINKAGE] = rates * member.weight_decays()
+            with np.errstate(over="ignore", invalid="ignore"):  # what diverges is found by its loss and weights
+                column = {"learning_rate": rates, **techniques.optimizer.coefficients(steps, rates)}
+                if decays:
+                    column[SHRINKAGE] = rates * member.weight_decays()
             if techniques.weight_averaging is not None:
                 column[AVERAGE] = member.intakes(techniques.weight_averaging)
             if techniques.regularization is not None:
-                numbers = techniques.regularization.coefficients(steps)
+                with np.errstate(over="ignore"):
+                    numbers = techniques.regularization.coefficients(steps)
                 column |= {PENALTY + name: value for name, value in numbers.items()}
             columns.append(column)
             self.last_rates.append(float(rates[-1]))

@@ -30,7 +30,8 @@ class LayerRates:
         scale = torch.ones_like(parameters)
         for row, member in zip(scale, factors, strict=True):
             for name, block in layout.blocks.items():
-                row[block.offset : block.offset + block.size] = member.get(name, 1.0)
+                factor = torch.tensor(member.get(name, 1.0), dtype=torch.float64)  # beyond float32 it is infinite
+                row[block.offset : block.offset + block.size] = factor
         longer = scale.clamp(min=1.0) if bool((scale > 1).any()) else None
         self._set(scale.clamp_(max=1.0), longer, (scale != 0).to(scale.dtype), [parameters, *averages])
 

@@ -36,9 +36,10 @@ def _strength(job: Job, values: Sequence[float | tuple[float, ...]]) -> Tensor:
     out = torch.zeros((len(values), layout.weight_size if layered else 1), dtype=job.dtype, device=job.device)
     weights = [block for block in layout.blocks.values() if block.is_weight]
     for row, value in zip(out, values, strict=True):
-        if isinstance(value, tuple):
-            for block, strength in zip(weights, value, strict=True):
+        own = torch.tensor(value, dtype=torch.float64)  # what lies beyond float32 becomes infinite
+        if layered:
+            for block, strength in zip(weights, own, strict=True):
                 row[block.offset : block.offset + block.size] = strength
         else:
-            row.fill_(value)
+            row.copy_(own)
     return out

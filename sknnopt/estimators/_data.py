@@ -169,8 +169,13 @@ def encode(
             finite = np.isfinite(values.sum())
         if finite:
             return values
-    with np.errstate(over="ignore", invalid="ignore"):
-        return check_array(X, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X", allow_nd=allow_nd)
+    options = {"dtype": dtype, "accept_sparse": "csr", "estimator": estimator, "input_name": "X", "allow_nd": allow_nd}
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return check_array(X, **options)
+    except (TypeError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"With preprocessing=None, X must hold numbers of {dtype} alone. {error}") from error
 
 
 def as_table(X: Any, target: NDArray[Any], weight: NDArray[np.float64] | None) -> Table:

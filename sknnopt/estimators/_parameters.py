@@ -1,6 +1,7 @@
 """The constructor parameters that both estimators share: their constraints, and what they resolve to."""
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
@@ -145,7 +146,7 @@ def with_hint(error: InvalidParameterError, constraints: Mapping[str, list[Any]]
 
 
 def check_names(params: Mapping[str, Any]) -> None:
-    """Check the techniques and the scorer, also those that this fit will not use.
+    """Check the techniques, the scorer and the size of numbers, also those that this fit will not use.
 
     Raises
     ------
@@ -154,6 +155,12 @@ def check_names(params: Mapping[str, Any]) -> None:
     """
     for name, get in CHOICES.items():
         get(params[name])
+    for name, value in params.items():
+        real = any(isinstance(one, Interval) and one.type is Real for one in CONSTRAINTS.get(name, ()))
+        if real and isinstance(value, int) and abs(value) > sys.float_info.max:
+            raise InvalidParameterError(
+                f"The {name!r} parameter must be a number of at most {sys.float_info.max:g}. Got {value!r} instead."
+            )
     for name in ("dropout", "weight_decay"):
         if isinstance(params[name], schedules.Scheduled):
             params[name].validate()

@@ -102,7 +102,8 @@ def passed(progress: np.ndarray, position: float | np.ndarray) -> np.ndarray:
 
 def _factors(schedule: Schedule, progress: np.ndarray) -> np.ndarray:
     """What a schedule, which may be the user's, returns, checked."""
-    given = schedule(progress)
+    with np.errstate(all="ignore"):  # what comes of it is looked at below
+        given = schedule(progress)
     try:
         factors = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
@@ -159,7 +160,8 @@ def with_warmup(schedule: Schedule, warmup: float, progress: np.ndarray, *, step
         return _factors(schedule, progress)
     if step is None:
         step = float(progress[1] - progress[0]) if len(progress) > 1 else warmup / 100
-    rise = np.minimum((progress + step) / warmup, 1.0) * _factors(schedule, np.zeros(1))
+    with np.errstate(over="ignore"):
+        rise = np.minimum((progress + step) / warmup, 1.0) * _factors(schedule, np.zeros(1))
     if warmup >= 1:
         return rise
     rest = np.clip((progress - warmup) / (1.0 - warmup), 0.0, 1.0)

@@ -48,7 +48,7 @@ class CosineRestarts(Schedule):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_cycles": [Interval(Integral, 1, None, closed="left")],
+        "n_cycles": [Interval(Integral, 1, 1000, closed="both")],
         "multiplier": [_ONE_OR_MORE],
         "end_factor": [FRACTION],
     }
@@ -90,7 +90,7 @@ class CosLog(Schedule):
     (array([0., 0., 0.]), array([0.]))
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_cycles": [Interval(Integral, 1, None, closed="left")]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_cycles": [Interval(Integral, 1, 1000, closed="both")]}
     search_space = {"n_cycles": [2, 3, 4, 5]}
 
     def __init__(self, *, n_cycles: int = 4) -> None:
