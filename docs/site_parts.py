@@ -27,7 +27,17 @@ SECTIONS = {
         ]
     },
     "guide": {
-        "Using": ["estimators", "data", "choosing", "overfitting", "adaptive", "transfer", "custom", "devices"],
+        "Using": [
+            "estimators",
+            "data",
+            "large_data",
+            "choosing",
+            "overfitting",
+            "adaptive",
+            "transfer",
+            "custom",
+            "devices",
+        ],
         "Searching and looking": ["lockstep", "comparing", "looking"],
         "Around it": ["sklearn", "skorch", "files", "interruptions", "export"],
         "Coming from": ["from_mlp", "mlp_tests", "from_keras"],

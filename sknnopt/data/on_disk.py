@@ -236,8 +236,9 @@ class Windows:
     def _window(self, number: int) -> Rows:
         """Return the rows of a window, in random order."""
         if self._known is None or self._known[0] != number:
-            places = (self._parts[number][:, None] * self._block + np.arange(self._block)).ravel()
-            rows = self._rows[places[places < len(self._rows)]]
+            self._known = None
+            firsts = (self._parts[number] * self._block).tolist()
+            rows = np.concatenate([self._rows[first : first + self._block] for first in firsts])
             np.random.default_rng([*self._seed, number]).shuffle(rows)
             self._known = number, rows
         return self._known[1]
