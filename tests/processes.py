@@ -1,6 +1,6 @@
 """Run by itself: work in forked and spawned children of a process whose torch has run and trained with two threads.
 
-Prints, by the name of the work, "same" (bits as in the parent), "other", or what went wrong; "hung" after 20 seconds.
+Prints, by the name of the work, "same" (bits as in the parent), "other", or what went wrong; "hung" after 10 seconds.
 """
 
 import faulthandler
@@ -29,8 +29,9 @@ import sknnopt
 from sknnopt import export_torch, lockstep
 from sknnopt._random import forked_torch_random
 from sknnopt.engine.footprint import _turns
+from sknnopt.model_selection._scheduler import current_task
 
-SECONDS = 20
+SECONDS = 10
 WIDE = {"hidden_layer_sizes": (300, 300), "max_epochs": 1}
 
 
@@ -80,14 +81,15 @@ def search_in_threads() -> Any:
         return search.fit(X, Y).cv_results_["mean_test_score"]
 
 
+def hold(lock: Any, held: threading.Event, release: threading.Event) -> None:
+    with lock:
+        held.set()
+        release.wait(100)
+
+
 def with_locks_held(work: Callable[[], Any]) -> str:
     """Fork while other threads hold the process's locks, and while a sweep's threads hold theirs."""
     expected, held, release = work(), [threading.Event(), threading.Event()], threading.Event()
-
-    def hold(lock: Any, event: threading.Event) -> None:
-        with lock:
-            event.set()
-            release.wait(60)
 
     stop = threading.Event()
 
@@ -96,8 +98,8 @@ def with_locks_held(work: Callable[[], Any]) -> str:
             sweep()
 
     threads = [
-        threading.Thread(target=hold, args=(forked_torch_random(), held[0])),
-        threading.Thread(target=hold, args=(_turns.taken(), held[1])),
+        threading.Thread(target=hold, args=(forked_torch_random(), held[0], release)),
+        threading.Thread(target=hold, args=(_turns.taken(), held[1], release)),
         threading.Thread(target=keep_sweeping),
     ]
     for thread in threads:
@@ -113,18 +115,26 @@ def with_locks_held(work: Callable[[], Any]) -> str:
 
 
 def inside_a_task() -> str:
-    """Fork within a task, whose fits the sweep's threads would train; they are not in the child."""
+    """Fork within a task while another thread holds its sweep's lock; the sweep's threads are not in the child."""
     found: list[str] = []
-    expected = fitted(7), sweep()
+    works = [lambda: fitted(7), sweep, lambda: cross_val_score(network(), X, Y, cv=2, n_jobs=2)]
+    expected = [work() for work in works]
 
     def score(estimator: Any, X: Any, y: Any) -> float:
-        found.append(in_a_fork(lambda: fitted(7), expected[0]))
-        found.append(in_a_fork(sweep, expected[1]))
+        task = current_task()
+        assert task is not None
+        held, release = threading.Event(), threading.Event()
+        holder = threading.Thread(target=hold, args=(task.call.sweep.scheduler._lock, held, release))
+        holder.start()
+        held.wait(30)
+        found.extend(in_a_fork(work, one) for work, one in zip(works, expected, strict=True))
+        release.set()
+        holder.join()
         return 0.0
 
-    with lockstep(n_jobs=2):
+    with lockstep(n_jobs=1):
         cross_val_score(network(), X, Y, cv=2, scoring=score)
-    return "same" if found == ["same"] * 4 else ", ".join(sorted(found))
+    return "same" if found == ["same"] * 6 else ", ".join(found)
 
 
 def in_a_pool(method: str) -> str:
