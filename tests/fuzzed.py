@@ -23,7 +23,8 @@ TABLE = FRAME[["size", "city", "amount"]]
 RICH = {
     "n_members": 2, "recipes": [{"network": "tabm", "n_heads": 2, "activation": "prelu"}], "early_stopping": True,
     "normalization": "batch", "warm_start": True, "schedule": "plateau", "hidden_layer_sizes": (4,),
-    "numeric_embedding": PiecewiseLinear(n_bins=2, embedding_size=2), "class_weight": {"no": 2, "yes": 1, "perhaps": 2},
+    "numeric_embedding": PiecewiseLinear(n_bins=2, embedding_size=2),
+    "class_weight": {"no": 2.0, "yes": 1, "perhaps": 1.5},
     "regularization": regularization.L1() + regularization.SpectralNorm(),
 }  # fmt: skip
 SMALL = {"hidden_layer_sizes": (3,)}

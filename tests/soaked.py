@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib.figure
 import numpy as np
 import pandas as pd
 import torch
@@ -25,7 +24,6 @@ from torch import nn
 
 import sknnopt
 from sknnopt import NNClassifier, NNRegressor, export_torch, lockstep
-from sknnopt.inspection import LossCurveDisplay
 from sknnopt.losses import Loss
 from sknnopt.persistence import FileFormatError
 
@@ -179,7 +177,11 @@ def a_comparison(i: int) -> None:
 
 
 def a_curve(i: int) -> None:
-    figure = matplotlib.figure.Figure()
+    from matplotlib.figure import Figure
+
+    from sknnopt.inspection import LossCurveDisplay
+
+    figure = Figure()
     LossCurveDisplay.from_estimator(network(random_state=i).fit(X, Y), ax=figure.subplots())
 
 

@@ -311,3 +311,13 @@ def test_every_network_learns_and_goes_on(network: str, activation: str, normali
     assert clf.fit(X[::2], y[::2]).score(X[1::2], y[1::2]) > 0.9
     before = clf.loss_curve_[-1]
     assert clf.partial_fit(X[::2], y[::2]).loss_curve_[-1] < 1.2 * before
+
+
+@pytest.mark.parametrize("preprocessing", ["auto", None])
+def test_a_precision_set_after_fit_waits_for_the_next(preprocessing):
+    X, y = load_iris(return_X_y=True)
+    X = X.astype(np.float32)
+    clf = basic(NNClassifier, preprocessing=preprocessing, max_epochs=2, random_state=0).fit(X, y)
+    expected = clf.predict_proba(X)
+    assert_array_equal(clf.set_params(precision="float64").predict_proba(X), expected)
+    assert not np.array_equal(clf.fit(X.astype(float), y).predict_proba(X.astype(float)), expected)

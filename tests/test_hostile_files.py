@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from saved import leaves, opened, put, written
-from test_persistence import FRAME, WORDS, N, classify, regress
+from fuzzed import SEEDS, bitten, mutated, outcome
+from saved import opened, put, written
 
-from sknnopt import load, persistence, regularization, save
-from sknnopt.embeddings import PiecewiseLinear
+from sknnopt import load, persistence, save
 from sknnopt.persistence import FileFormatError
 
 
@@ -29,24 +28,7 @@ def path(tmp_path: Path) -> Path:
 def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of all that there is."""
     path = tmp_path_factory.mktemp("files") / "rich"
-    sizes = {"hidden_layer_sizes": (4,), "numeric_embedding": PiecewiseLinear(n_bins=2, embedding_size=2)}
-    recipes = [{"network": "tabm", "n_heads": 2, "activation": "prelu"}]
-    kept = {
-        "warm_start": True,
-        "schedule": "plateau",
-        "regularization": regularization.L1() + regularization.SpectralNorm(),
-    }
-    settings = {"n_members": 2, "recipes": recipes, "early_stopping": True, "normalization": "batch", **kept}
-    frame = FRAME[["size", "city", "amount"]]
-    save(classify(frame, WORDS, **{**settings, **sizes}, class_weight={"no": 2.0, "yes": 1, "perhaps": 1.5})[0], path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("files") / "plain"
-    settings = {"precision": "float64", "preprocessing": "quantile_normal", "learning_rate": "auto"}
-    save(regress(FRAME[["size", "amount"]], hidden_layer_sizes=(3,), loss="huber", **settings)[0], path)
+    save(SEEDS["all that there is"]()[0], path)
     return path
 
 
@@ -254,6 +236,12 @@ HOSTILE: dict[str, Any] = {
     "places beyond the table": array("preprocessor_.numeric_columns", lambda given: given + 2**40),
     "marks beyond the table": array("preprocessor_.marked", lambda given: given + 2**40),
     "ranks out of order": array("preprocessor_.ranks.1.values", lambda given: given[::-1]),
+    "ranks beyond all": array("preprocessor_.ranks.1.ranks", lambda given: given * 1e30),
+    "a fitted precision": change("_fitted_shape", "dict", "precision", to="float64"),
+    "a fitted precision that is none": change("_fitted_shape", "dict", "precision", to="float16"),
+    "fitted recipes that are none": change("_fitted_shape", "dict", "recipes", to=None),
+    "a fitted recipe of all parameters": change("_fitted_shape", "dict", "recipes", to=[{"dict": {"tol": 1.0}}]),
+    "a fitted parameter too few": without("_fitted_shape", "dict", "activation"),
     "optimizer's state of another size": array("_progress.0.state.optimizer.mean", lambda given: given[:-1]),
     "penalty's state of another size": array("_progress.0.state.regularization.1_right", lambda given: given[:-1]),
     "parameters of another size": array("_progress.0.parameters", lambda given: given[:-32]),
@@ -312,55 +300,19 @@ def test_a_loaded_estimator_says_what_is_wrong_where(rich: Path, path: Path) -> 
     assert str(path) in message
 
 
-ODD = [
-    None, True, 0, 1, -1, 10**9, 2**53 + 1, 1.5, 1e308, "", "relu", "nan", [], [1], {}, {"tuple": []}, {"dict": {}},
-    {"number": "inf"}, {"strings": ["a", "b", "c"]}, {"objects": ["a", None, 1]}, {"scalar": ["int8", 1]},
-    {"device": "cuda:0"}, {"losses.Hinge": {"squared": True}}, {"activations.ReLU": {}}, {"dict": [[1, 2]]},
-]  # fmt: skip
-
-
-def mutated(document: Any, arrays: Any, data: bytes, chance: random.Random) -> bytes:
-    """Return a file with something changed at random: a value of its JSON, or some of its bytes."""
-    if chance.random() < 0.4:
-        out = bytearray(data)
-        for _ in range(chance.choice([1, 3])):
-            header = 8 + int.from_bytes(data[:8], "little")
-            out[chance.randrange(chance.choice([header, len(out)]))] = chance.randrange(256)
-        return bytes(out)
-    document, places = copy.deepcopy(document), leaves(document)[1:]
-    place = chance.choice(places)
-    value: Any = document
-    for key in place:
-        value = value[key]
-    new = copy.deepcopy(chance.choice(ODD))
-    if type(value) in (int, float) and chance.random() < 0.5:
-        new = chance.choice([value + 1, value - 1, -value, 2 * value, float(value)])
-    put(document, place, new)
-    return written(document, arrays)
-
-
-@pytest.mark.parametrize("kind", ["rich", "plain"])
-def test_any_change_gives_a_clear_error_or_a_working_estimator(
-    kind: str, request: pytest.FixtureRequest, path: Path
-) -> None:
-    base: Path = request.getfixturevalue(kind)
-    columns = {"rich": ["size", "city", "amount"], "plain": ["size", "amount"]}[kind]
-    document, arrays = opened(base)
-    data, chance, outcomes = base.read_bytes(), random.Random(0), []
+@pytest.mark.parametrize("kind", ["all that there is", "double precision", "sparse", "heads"])
+def test_any_change_gives_a_clear_error_or_a_working_estimator(kind: str, path: Path) -> None:
+    """The same over many hours, guided by coverage: ``benchmarks/fuzz_load.py``."""
+    save(SEEDS[kind]()[0], path)
+    (document, arrays), data, chance, outcomes = opened(path), path.read_bytes(), random.Random(0), []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for _ in range(250):
-            path.write_bytes(mutated(document, arrays, data, chance))
-            try:
-                estimator = load(path)
-            except FileFormatError:
-                outcomes.append("refused")
-                continue
-            outcomes.append("opened")
-            assert len(estimator.predict(FRAME[columns])) == N
-            repr(estimator)
-    assert outcomes.count("refused") > 100
-    assert outcomes.count("opened") > 10
+        for i in range(125):
+            path.write_bytes(bitten(data, chance) if i % 5 == 0 else mutated(document, arrays, chance))
+            outcomes.append(outcome(path, thoroughly=i % 10 == 1))
+    assert set(outcomes) == {"refused", "opened"}
+    assert outcomes.count("refused") > 50
+    assert outcomes.count("opened") > 5
 
 
 def test_no_code_of_a_pickle_or_of_names_is_near() -> None:

@@ -63,6 +63,7 @@ def _ranks(values: dict[str, Any]) -> Ranks:
     out = Ranks(**values)
     require(len(out.values) == len(out.ranks), "there must be a rank of each value")
     require(_ascending(out.values) and _ascending(out.ranks), "values and their ranks must ascend")
+    require(np.abs(out.ranks).max() <= 3, "ranks must lie about those of medians")
     return out
 
 
