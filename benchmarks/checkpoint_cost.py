@@ -2,8 +2,8 @@
 
     python benchmarks/checkpoint_cost.py
 
-Each pair runs for so long that several checkpoints are written, or, of sweeps of tiny networks, that many fits are looked
-up. The median ratio of the pairs is given, and how many files and bytes were written.
+Each pair runs for so long that several checkpoints are written, or, of sweeps of tiny networks, that many fits are
+looked up. The median ratio of the pairs is given, and how many files and bytes were written.
 """
 
 import argparse

@@ -142,7 +142,7 @@ def killed_after(seconds: float, pids: Callable[[], list[int]]) -> threading.Thr
 
 
 LONG = GridSearchCV(
-    make_pipeline(StandardScaler(), basic(NNClassifier, hidden_layer_sizes=(16,), max_epochs=60, random_state=0)),
+    make_pipeline(StandardScaler(), basic(NNClassifier, hidden_layer_sizes=(16,), max_epochs=30, random_state=0)),
     {"nnclassifier__learning_rate": RATES}, cv=3, n_jobs=2, refit=False,
 )  # fmt: skip
 

@@ -122,7 +122,7 @@ CASES: dict[str, Any] = {
     ),
     "numpy's numbers": lambda: classify(learning_rate=np.float64(1e-3), tol=np.float32(0.1), max_epochs=np.int16(2)),
     "layer rates": lambda: classify(layer_rates={"output": 0.5}, frozen_layers=["dense_0"]),
-    "calibrated": lambda: classify(early_stopping=True, max_epochs=3),
+    "calibrated, one network": lambda: classify(early_stopping=True, max_epochs=3),
     "float64": lambda: regress(precision="float64", early_stopping=True, scoring="r2"),
     "bf16": lambda: classify(precision="bf16"),
     "range test": lambda: classify(learning_rate="auto", n_restarts=2),

@@ -82,7 +82,7 @@ def test_weights_are_repetitions_in_float64(estimator: BaseEstimator, name: str)
     getattr(estimator_checks, name)(type(estimator).__name__, estimator)
 
 
-@parametrize_with_checks(pair(early_stopping=True), expected_failed_checks=expected)
+@parametrize_with_checks(pair(early_stopping=True, **FEW | {"max_epochs": 30}), expected_failed_checks=expected)
 def test_early_stopping(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)
 
