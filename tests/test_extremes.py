@@ -166,6 +166,13 @@ class TestObjects:
         with pytest.raises(ValueError, match="Column 'c': Input X contains infinity or a value too large"):
             network.predict(pd.DataFrame({"c": pd.Series([1, 10**400], dtype=object)}))
 
+    def test_columns_that_are_no_numbers_without_preprocessing(self, make):
+        dates = pd.DataFrame({"a": X[:, 0], "b": pd.to_datetime(["2020-01-01", "2021-01-01"] * (ROWS // 2))})
+        large = pd.DataFrame({"a": pd.Series([10**400, 1] * (ROWS // 2), dtype=object)})
+        for table, kind in ((dates, TypeError), (large, ValueError)):
+            with pytest.raises(kind, match=r"With preprocessing=None, X must hold numbers of float32 alone"):
+                basic(make, **QUICK, preprocessing=None).fit(table, target(make))
+
     def test_ten_thousand_categories(self, make):
         levels = [f"level {number}" for number in range(10_000)]
         table = pd.DataFrame({"c": levels, "b": np.arange(10_000.0)})
@@ -347,6 +354,16 @@ class TestTechniques:
                         assert f"schedule {schedule!r} must return" in str(error)  # noqa: PT017
                     else:
                         assert ((factors >= 0) & np.isfinite(factors)).all()
+
+    @pytest.mark.parametrize("make", BOTH)
+    @pytest.mark.parametrize(
+        "name", ["learning_rate", "weight_decay", "gradient_clipping", "layer_rates", "mixup", "tol"]
+    )
+    def test_whole_numbers_beyond_float64_are_refused(self, make, name):
+        with pytest.raises(
+            InvalidParameterError, match=f"The '{name}' parameter must be a number of at most 1.79.* Got 10"
+        ):
+            basic(make, **QUICK, **{name: 10**400}).fit(X, target(make))
 
     @pytest.mark.parametrize(
         "settings",
