@@ -25,6 +25,10 @@ SHARED_STOPPING_ROWS = 50
 """The same of several members, which withhold different rows."""
 
 
+_NO_NUMBERS = ("could not convert", "Cannot cast")
+"""How numpy and pandas begin to say that a column holds something else than numbers."""
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """The rows that a member is judged by.
@@ -173,9 +177,11 @@ def encode(
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             return check_array(X, **options)
-    except (TypeError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, ValueError) and not str(error).startswith(_NO_NUMBERS):
+            raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"With preprocessing=None, X must hold numbers of {dtype} alone. {error}") from error
+        raise kind(f"With preprocessing=None, X must hold numbers of {dtype} alone. {error!s:.200}") from error
 
 
 def as_table(X: Any, target: NDArray[Any], weight: NDArray[np.float64] | None) -> Table:
