@@ -22,12 +22,14 @@ def single_thread() -> Iterator[None]:
     Reductions over many elements give other bits on two threads than on one, and small networks run several
     times slower on two. No other thread's setting changes, and none that is yet to start will begin with this one.
     """
-    before = torch.get_num_threads()
-    set_threads_here(1)
+    before, setters = torch.get_num_threads(), _setters()
+    for setter in setters:
+        setter(1)
     try:
         yield
     finally:
-        set_threads_here(before)
+        for setter in setters:
+            setter(before)
 
 
 def set_threads_here(count: int) -> None:
@@ -38,28 +40,24 @@ def set_threads_here(count: int) -> None:
     OpenMP and MKL keep a number a thread, which is all that torch reads from then on.
     """
     torch.get_num_threads()  # a thread's first call takes what torch.set_num_threads was last given anywhere
-    own = _setters()
-    if own is None:
-        torch.set_num_threads(count)
-    else:
-        for setter in own:
-            setter(count)
+    for setter in _setters():
+        setter(count)
 
 
 @cache
-def _setters() -> list[Callable[[int], Any]] | None:
-    """Return what sets the calling thread's number; None where torch's build has other threads than OpenMP's."""
+def _setters() -> list[Callable[[int], Any]]:
+    """Return what sets the calling thread's number; torch's own function if its threads are not those of OpenMP."""
     try:
         library = ctypes.PyDLL(str(Path(torch.__file__).parent / "lib" / _LIBRARIES[sys.platform]))
         names = ["omp_set_num_threads", *(["MKL_Set_Num_Threads_Local"] if torch._C.has_mkl else [])]
         setters: list[Callable[[int], Any]] = [getattr(library, name) for name in names]
     except (KeyError, OSError, AttributeError):
-        return None
+        return [torch.set_num_threads]
     before = torch.get_num_threads()
     setters[0](before + 1)
     obeyed = torch.get_num_threads() == before + 1
     setters[0](before)
-    return setters if obeyed else None
+    return setters if obeyed else [torch.set_num_threads]
 
 
 def after_fork(work: Callable[[], object]) -> None:

@@ -185,4 +185,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", message=".*multi-threaded.*", category=DeprecationWarning)  # from Python 3.12 on
     main()

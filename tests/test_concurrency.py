@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.model_selection import GridSearchCV
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 from soaked import TARGET, Small, X, Y, frame, network
 from threadpoolctl import threadpool_info
@@ -69,15 +70,21 @@ def settings() -> dict[str, Any]:
     }
 
 
-@pytest.fixture(autouse=True)
+@contextmanager
 def settings_stay() -> Iterator[None]:
-    before, threads = torch.get_num_threads(), 3
-    torch.set_num_threads(threads)
     given = settings()
     yield
     assert settings() == given
-    assert torch.get_num_threads() == threads
+
+
+@pytest.fixture(autouse=True)
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    found = torch.get_num_threads(), in_a_new_thread(torch.get_num_threads)
     torch.set_num_threads(before)
+    assert found == (3, 3)
 
 
 SERVED: dict[str, Callable[[], tuple[Any, Any]]] = {
@@ -112,7 +119,9 @@ def test_predictions_of_many_threads_at_once(kind: str, tmp_path: Path) -> None:
             found[m][p] = getattr(served, methods[m])(parts[p])
         return found
 
-    for found in at_once(serve):
+    with settings_stay():
+        answers = at_once(serve)
+    for found in answers:
         for one, other in zip(expected, found, strict=True):
             for a, b in zip(one, other, strict=True):
                 assert_array_equal(a, b)
@@ -136,9 +145,10 @@ def test_everything_else_of_many_threads_at_once(tmp_path: Path) -> None:
 def test_fits_of_many_threads_at_once() -> None:
     makes = [lambda i: network(random_state=i), lambda i: network(network=Small, random_state=i)]
     expected = [makes[i % 2](i).fit(X, Y).predict_proba(X) for i in range(8)]
-    assert_array_equal(at_once(lambda i: makes[i % 2](i).fit(X, Y).predict_proba(X), 8), expected)
     tasks = [joblib.delayed(lambda i: makes[i % 2](i).fit(X, Y).predict_proba(X))(i) for i in range(8)]
-    assert_array_equal(joblib.Parallel(n_jobs=4, backend="threading")(tasks), expected)
+    with settings_stay():
+        assert_array_equal(at_once(lambda i: makes[i % 2](i).fit(X, Y).predict_proba(X), 8), expected)
+        assert_array_equal(joblib.Parallel(n_jobs=4, backend="threading")(tasks), expected)
 
 
 def test_sweeps_of_threads_whose_settings_differ() -> None:
@@ -156,8 +166,8 @@ def test_sweeps_of_threads_whose_settings_differ() -> None:
 @pytest.mark.parametrize("own", [True, False])
 def test_a_thread_that_begins_while_another_trains(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not own:
-        monkeypatch.setattr(_threads, "_setters", lambda: None)
-    elif _threads._setters() is None:
+        monkeypatch.setattr(_threads, "_setters", lambda: [torch.set_num_threads])
+    elif _threads._setters() == [torch.set_num_threads]:
         pytest.skip("this torch does not count its threads by OpenMP")
     inside, other, outside = threading.Event(), threading.Event(), threading.Event()
 
@@ -239,6 +249,7 @@ def _system_threads() -> int:
 def in_use(estimator: Any, X: Any, y: Any) -> dict[str, float]:
     """What a worker uses after a fit."""
     return {
+        "score": float(estimator.score(X, y)),
         "worker": float(os.getpid()),
         "torch": float(torch.get_num_threads()),
         "pools": float(max((pool["num_threads"] for pool in threadpool_info()), default=1)),
@@ -255,6 +266,8 @@ def test_workers_do_not_take_more_threads_than_there_are_cores(way: str) -> None
         Pipeline([("count", Counting()), ("network", wide)]), {"network__learning_rate": [1e-3, 1e-2]}, cv=2, n_jobs=2,
         scoring=in_use, refit=False,
     )  # fmt: skip
+    expected = [clone(wide).set_params(learning_rate=rate) for rate in (1e-3, 1e-2)]
+    scores = [cross_val_score(one, X, Y, cv=2) for one in expected]
     try:
         if way == "lockstep":
             with lockstep(n_jobs=2, backend="loky"):
@@ -269,6 +282,7 @@ def test_workers_do_not_take_more_threads_than_there_are_cores(way: str) -> None
         name: np.concatenate([results[f"split{i}_test_{name}"] for i in range(2)])
         for name in ("worker", "torch", "pools", "new")
     }
+    assert_array_equal(results["mean_test_score"], np.mean(scores, axis=1))
     share = max(1, joblib.cpu_count() // 2)
     assert os.getpid() not in found["worker"]
     assert found["torch"].max() <= share

@@ -1,4 +1,4 @@
-"""Some hundred small fits and sweeps leave nothing; ``benchmarks/soak.py`` does ten thousand."""
+"""Some hundred small fits and sweeps leave nothing, once caches are full; ``benchmarks/soak.py`` does ten thousand."""
 
 import tempfile
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from soaked import WORKS, Held, work
 
-WARM, ROUNDS = 1, 3
+WARM, ROUNDS = 2, 3
 
 
 @pytest.mark.timeout(120)
@@ -19,5 +19,5 @@ def test_some_hundred_fits_leave_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         work(i)
     last = Held.now()
     assert (last.threads, last.handles, last.files) == (first.threads, first.handles, first.files)
-    assert last.objects - first.objects < 3 * len(WORKS)
+    assert last.objects - first.objects < len(WORKS)
     assert last.memory - first.memory < 20 * 2**20
