@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(300)
 
 GRIDS = 20
 WAYS: list[tuple[Any, int]] = [(1, 2), ("auto", 2), (3, 1), ("auto", 1), (16, 2), (1, 1), (3, 2), (16, 1)]
-"""``max_members`` and ``n_jobs``: each grid takes the next two, or all of them if ``SKNNOPT_LONG`` is set."""
+"""``max_members`` and ``n_jobs``: each grid takes the next two; all, if the environment has ``SKNNOPT_LONG``."""
 VALUES: dict[str, list[Any]] = {
     "hidden_layer_sizes": [(5,), (40,), (9, 7)],
     "network": ["mlp", "resnet", "tabm"],

@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 
 FILES = [
-    "test_callbacks", "test_choices", "test_compat", "test_divergence", "test_fit_data", "test_footprint", "test_laws",
-    "test_lockstep", "test_lockstep_progress", "test_members", "test_own_techniques", "test_parameters",
-    "test_persistence", "test_presets", "test_skops", "test_skorch", "test_types", "test_usage",
+    "callbacks", "choices", "compat", "divergence", "fit_data", "footprint", "laws", "lockstep_progress",
+    "own_techniques", "parameters", "presets", "skops", "skorch", "types", "usage",
 ]  # fmt: skip
 
 
 def main(files: list[str]) -> int:
     here = Path(__file__).parent
-    chosen = files or [str(here / f"{name}.py") for name in FILES]
+    chosen = files or [str(here / f"test_{name}.py") for name in FILES]
     return next((int(code) for _ in range(2) if (code := pytest.main(["-q", "-n", "0", *chosen]))), 0)
 
 
