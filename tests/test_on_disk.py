@@ -15,6 +15,7 @@ from joblib import Parallel, delayed
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 from sklearn.base import clone
+from skorch.callbacks import EpochScoring
 from support import basic
 from torch import nn
 
@@ -165,6 +166,13 @@ def test_members_are_the_same_alone_and_together(to_disk: ToDisk) -> None:
 
 def _fit(network: Any, rate: Any, table: Any) -> Any:
     return clone(network).set_params(learning_rate=rate).fit(table, y).predict_proba(X)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_callbacks_see_rows_that_are_read_when_asked_for(to_disk: ToDisk) -> None:
+    scores = [EpochScoring("accuracy", on_train=train, lower_is_better=False, name=f"of_{train}") for train in (0, 1)]
+    network = basic(NNClassifier, **QUICK, early_stopping=True, callbacks=scores).fit(to_disk(X), y)
+    assert all(0.5 < record[name] <= 1 for record in network.net_.history for name in ("of_0", "of_1"))
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
