@@ -106,7 +106,7 @@ def with_locks_held(work: Callable[[], Any]) -> str:
         thread.start()
     for event in held:
         event.wait(30)
-    found = {in_a_fork(work, expected) for _ in range(5)}
+    found = {in_a_fork(work, expected) for _ in range(3)}
     release.set()
     stop.set()
     for thread in threads:
@@ -121,6 +121,8 @@ def inside_a_task() -> str:
     expected = [work() for work in works]
 
     def score(estimator: Any, X: Any, y: Any) -> float:
+        if found:
+            return 0.0
         task = current_task()
         assert task is not None
         held, release = threading.Event(), threading.Event()
@@ -134,7 +136,7 @@ def inside_a_task() -> str:
 
     with lockstep(n_jobs=1):
         cross_val_score(network(), X, Y, cv=2, scoring=score)
-    return "same" if found == ["same"] * 6 else ", ".join(found)
+    return "same" if found == ["same"] * 3 else ", ".join(found)
 
 
 def in_a_pool(method: str) -> str:

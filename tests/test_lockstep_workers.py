@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,13 +12,16 @@ import joblib
 import joblib.externals.loky.reusable_executor as loky
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_array_equal
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from support import basic
+from threadpoolctl import threadpool_info
 
 from sknnopt import NNClassifier, lockstep, model_selection
 from sknnopt.model_selection import _bundles
@@ -92,6 +96,51 @@ def test_the_members_really_train_elsewhere() -> None:
         pids = cross_val_score(NETWORK, X, y, scoring=where, cv=4)
     assert os.getpid() not in pids
     assert len(set(pids)) == 2
+
+
+class Counting(TransformerMixin, BaseEstimator):
+    """Notes how many threads the process has before the network is fitted."""
+
+    def fit(self, X: Any, y: Any = None) -> "Counting":
+        self.threads_ = len(os.listdir("/proc/self/task"))
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return X
+
+
+def in_use(estimator: Any, X: Any, y: Any) -> dict[str, float]:
+    """What a worker has after a fit."""
+    return {
+        "accuracy": float(estimator.score(X, y)),
+        "worker": float(os.getpid()),
+        "torch": float(torch.get_num_threads()),
+        "pools": float(max((pool["num_threads"] for pool in threadpool_info()), default=1)),
+        "new": float(len(os.listdir("/proc/self/task")) - estimator[0].threads_),
+    }
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are counted in /proc")
+@pytest.mark.parametrize("together", [False, True])
+def test_workers_do_not_take_more_threads_than_there_are_cores(together: bool) -> None:
+    wide = clone(NETWORK).set_params(hidden_layer_sizes=(200, 200), max_epochs=1)
+    search = GridSearchCV(
+        Pipeline([("count", Counting()), ("network", wide)]), {"network__learning_rate": RATES[:2]}, cv=2, n_jobs=2,
+        scoring=in_use, refit=False,
+    )  # fmt: skip
+    expected = clone(search).set_params(n_jobs=1).fit(X, y).cv_results_["mean_test_accuracy"]
+    with lockstep(n_jobs=2, backend="loky") if together else joblib.parallel_config(backend="loky"):
+        results = search.fit(X, y).cv_results_
+    found = {
+        name: np.array([results[f"split{i}_test_{name}"] for i in range(2)])
+        for name in ("worker", "torch", "pools", "new")
+    }
+    assert_array_equal(results["mean_test_accuracy"], expected)
+    assert os.getpid() not in found["worker"]
+    share = max(1, joblib.cpu_count() // 2)
+    assert found["torch"].max() <= share
+    assert found["pools"].max() <= share
+    assert found["new"].max() <= (4 if together else 0)  # in lockstep a thread, which waits, for each task
 
 
 def test_faults_stay_with_their_member_on_workers(expected: dict[str, Any]) -> None:
