@@ -588,3 +588,12 @@ def test_what_a_new_optimizer_lacks_is_named():
     ):
         with pytest.raises(NotImplementedError, match=f"Mine must define {method}"):
             call()
+
+
+def test_members_share_a_cohort_where_their_steps_have_the_same_terms():
+    """Not where one of them has a momentum, say, and another has none."""
+    steps = [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"momentum": 0.9, "dampening": 0.5}]
+    assert len({SGD(**numbers).structure() for numbers in steps}) == 4
+    assert SGD(momentum=0.5).structure() == SGD(momentum=0.9).structure()
+    assert SGD().structure() == SGD(dampening=0.5).structure()
+    assert SGD().init(torch.ones(2, 3)) == {}
