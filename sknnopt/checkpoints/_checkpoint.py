@@ -23,7 +23,7 @@ class Checkpoint(Choice):
     Parameters
     ----------
     directory : str or path-like
-        Made when training begins, if it is not there.
+        Made when training begins, if it is not there. "~" is the user's own.
     interval : float, default=10.0
         Seconds between two writes, at least, in [0, inf). They come after epochs, and wait longer where one takes
         more than a fiftieth of it, so that writing costs 2 % of the time at most.
@@ -58,6 +58,8 @@ class Checkpoint(Choice):
         InvalidParameterError
             If there is no such directory and none can be made.
         """
+        if not os.fspath(self.directory):
+            raise InvalidParameterError("The 'checkpoint' parameter must be a directory. Got '' instead.")
         return store_of(self.directory)
 
 

@@ -2,18 +2,14 @@
 
 import builtins
 import dataclasses
-import dis
 import hashlib
-import os
 import random
 import sys
-import sysconfig
 import types
-import weakref
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,15 +17,11 @@ from scipy import sparse, special
 from torch import Tensor
 
 from sknnopt._choices import Choice
+from sknnopt.checkpoints._bytes import BYTES, Unkeyable, pieces, remembered, remembered_digest, tensor_digest
+from sknnopt.checkpoints._code import globals_of, imports_of, inner, is_installed, named, names_of, used
 
-BYTES = 20
-"""Length of a digest."""
-
-CHUNK = 1 << 24
-"""Bytes of an array that are taken at a time, where it is not in one piece."""
-
-LARGE = 1 << 14
-"""Bytes of a tensor from which its digest is remembered."""
+MOST = 1_000_000
+"""Containers and objects that are looked at before a value counts as one that cannot be told."""
 
 _PLAIN = {
     bool, int, float, complex, range, slice, torch.dtype, type(None), type(Ellipsis), type(NotImplemented),
@@ -38,11 +30,8 @@ _RANDOM = (random.Random, np.random.RandomState, np.random.Generator, np.random.
 _NO_CONTENT = {
     "__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__", "__static_attributes__", "__annotations__",
     "_abc_impl", "__abstractmethods__", "__parameters__", "__orig_bases__", "__annotate__", "__slotnames__",
+    "__annotate_func__", "__annotations_cache__",
 }  # fmt: skip
-
-
-class Unkeyable(TypeError):
-    """Raised for what cannot be told from others by its content: random streams, locks, files."""
 
 
 def digest(*values: Any) -> str:
@@ -66,9 +55,20 @@ def digest(*values: Any) -> str:
     False
     """
     hasher = _Hasher()
-    for value in values:
-        hasher.add(value)
+    try:
+        for value in values:
+            hasher.add(value)
+    except Unkeyable:
+        raise
+    except Exception as error:  # of an object's own code, or one that is nested too deep
+        raise Unkeyable(f"its content could not be told ({type(error).__name__}: {error!s:.200})") from error
     return hasher.hexdigest()
+
+
+class Fixed(NamedTuple):
+    """A tensor whose elements nobody changes, so that its digest, if it is large, may be remembered."""
+
+    tensor: Tensor
 
 
 class _Hasher:
@@ -76,7 +76,8 @@ class _Hasher:
         self._hash = hashlib.blake2b(digest_size=BYTES)
         self._parts: list[bytes] = []
         self._inside: dict[int, int] = {}
-        self._code: dict[int, int] = {}
+        self._code: dict[Any, tuple[int, Any]] = {}  # with the code itself, so that no other can have its identity
+        self._seen = 0
 
     def hexdigest(self) -> str:
         self._take_in()
@@ -99,8 +100,10 @@ class _Hasher:
             self._write("bytes", value)
         elif kind in (np.ndarray, np.memmap):
             self._array(value)
+        elif kind is Fixed:
+            self._write("tensor", remembered_digest(value.tensor))
         elif isinstance(value, Tensor):
-            self._write("tensor", _tensor_digest(value))
+            self._write("tensor", tensor_digest(value))
         elif kind is torch.device:
             self._write("device", value.type.encode())
         elif isinstance(value, np.generic | np.dtype):
@@ -117,6 +120,9 @@ class _Hasher:
         if id(value) in self._inside:
             self._write("again", str(self._inside[id(value)]).encode())
             return
+        self._seen += 1
+        if self._seen > MOST:
+            raise Unkeyable(f"what belongs to it are more than {MOST:,} objects")
         self._inside[id(value)] = len(self._inside)
         try:
             self._container(value)
@@ -127,7 +133,7 @@ class _Hasher:
         kind = type(value)
         if kind in (tuple, list):
             self._sequence(kind.__name__, value)
-        elif kind is dict:
+        elif kind in (dict, types.MappingProxyType):
             self._mapping(value)
         elif isinstance(value, set | frozenset):
             self._sequence("set", sorted(digest(one) for one in value))
@@ -136,8 +142,8 @@ class _Hasher:
         elif hasattr(kind, "checkpoint_content"):
             self._object(kind, value.checkpoint_content())
         elif hasattr(kind, "digest_chunks"):
-            self._write("chunks", _chunks_digest(value))
-        elif dataclasses.is_dataclass(kind):
+            self._write("chunks", remembered(value, _chunks_digest))
+        elif dataclasses.is_dataclass(kind) and kind.__module__.startswith("sknnopt."):
             self._object(kind, {name: getattr(value, name) for name in _field_names(kind)})
         elif kind is np.random.SeedSequence:
             self._sequence("seed", (value.entropy, value.spawn_key, value.pool_size, value.n_children_spawned))
@@ -181,7 +187,7 @@ class _Hasher:
         except Exception as error:
             raise Unkeyable(f"{value!r:.200} has no content that could be told ({error})") from None
         if isinstance(reduced, str):
-            self._write("global", f"{type(value).__module__}.{reduced}".encode())
+            self._global(value, reduced)
             return
         make, args, *rest = reduced
         self._write("reduced")
@@ -190,13 +196,24 @@ class _Hasher:
         for part in rest:
             self.add(list(part) if isinstance(part, Iterator) else part)
 
+    def _global(self, value: Any, name: str) -> None:
+        """Add what is known by a name in its module, such as a compiled function, or one behind a cache."""
+        module = getattr(value, "__module__", None)
+        self._write("global", named(module, name))
+        self._write("kind", named(type(value).__module__, type(value).__qualname__))
+        if hasattr(value, "__wrapped__"):
+            self.add(value.__wrapped__)
+        elif not is_installed(module):
+            self.add(sys.modules[str(module)])
+
     def _array(self, value: np.ndarray) -> None:
-        if value.dtype.hasobject:
-            self._sequence("objects", (value.shape, value.ravel().tolist()))
+        if value.dtype.hasobject or value.dtype.kind == "T":
+            self._sequence("objects", (repr(value.dtype), value.shape, value.ravel().tolist()))
             return
-        self._write("array", f"{value.dtype.str}{value.shape}".encode())
+        kind = value.dtype.str if value.dtype.names is None else repr(value.dtype)
+        self._write("array", f"{kind}{value.shape}".encode())
         self._take_in()
-        for piece in _pieces(value):
+        for piece in pieces(value):
             self._hash.update(piece)
 
     # -- code
@@ -206,10 +223,8 @@ class _Hasher:
         if isinstance(value, type) and (name := _installed_class(value)) is not None:
             self._write("class", name)
             return
-        if id(value) in self._code:
-            self._write("known", str(self._code[id(value)]).encode())
+        if self._is_known(value):
             return
-        self._code[id(value)] = len(self._code)
         if isinstance(value, types.ModuleType):
             self._module(value)
         elif isinstance(value, type):
@@ -217,27 +232,50 @@ class _Hasher:
         elif isinstance(value, types.FunctionType):
             self._function(value)
         else:
-            self._write("builtin", f"{value.__module__}.{value.__qualname__}".encode())
+            self._write("builtin", named(value.__module__, value.__qualname__))
             if value.__self__ is not None and not isinstance(value.__self__, types.ModuleType):
                 self.add(value.__self__)
 
+    def _is_known(self, value: Any, names: frozenset[str] | None = None) -> bool:
+        """Whether code has been added before, a module by these of its names; its number is written then."""
+        place = id(value), names
+        if place in self._code:
+            self._write("known", str(self._code[place][0]).encode())
+            return True
+        self._code[place] = len(self._code), value
+        return False
+
     def _module(self, module: types.ModuleType) -> None:
-        self._write("module", _named(module.__name__))
+        self._write("module", named(module.__name__))
         file = getattr(module, "__file__", None)
-        if file is not None and not _is_installed(module.__name__):
+        if file is not None and not is_installed(module.__name__):
             self._write("source", Path(file).read_bytes())
 
+    def _module_used(self, module: types.ModuleType, names: frozenset[str]) -> None:
+        """Add a module of the user's own, and what it has by these names just now, which may not be in its source."""
+        self._code_of(module)
+        if is_installed(module.__name__) or self._is_known(module, names):
+            return
+        for name in sorted(names & vars(module).keys()):
+            self._write("name", name.encode())
+            value = vars(module)[name]
+            if isinstance(value, types.ModuleType):
+                self._module_used(value, names)
+            else:
+                self.add(value)
+
     def _class(self, kind: type) -> None:
-        self._write("class", _named(kind.__module__, kind.__qualname__))
+        self._write("class", named(kind.__module__, kind.__qualname__))
+        self.add(type(kind))
         self.add(kind.__bases__)
         for name, member in sorted(vars(kind).items()):
             if name not in _NO_CONTENT and not isinstance(member, types.MemberDescriptorType):
                 self._write("attribute", name.encode())
-                self.add(_inner(member))
+                self.add(inner(member))
 
     def _function(self, function: types.FunctionType) -> None:
-        self._write("function", _named(function.__module__, function.__qualname__))
-        installed = _is_installed(function.__module__)
+        self._write("function", named(function.__module__, function.__qualname__))
+        installed = is_installed(function.__module__)
         if not installed or "<" in function.__qualname__:
             self._bytecode(function.__code__)
         self.add(function.__defaults__)
@@ -248,16 +286,34 @@ class _Hasher:
             except ValueError:  # not filled yet
                 self._write("empty")
         if not installed:
-            for name in sorted(set(_globals_of(function.__code__))):
-                self._write("name", name.encode())
-                if name in function.__globals__:
-                    self.add(function.__globals__[name])
-                elif not hasattr(builtins, name):
-                    self._write("missing")
+            self.add(function.__dict__)
+            self._surroundings(function)
+
+    def _surroundings(self, function: types.FunctionType) -> None:
+        """Add the globals that a function uses, and the modules that it imports."""
+        names = names_of(function.__code__)
+        for path in sorted(set(globals_of(function.__code__))):
+            self._write("name", ".".join(path).encode())
+            if path[0] in function.__globals__:
+                value = function.__globals__[path[0]]
+                if isinstance(value, types.ModuleType):
+                    self._module_used(value, names)
+                    if is_installed(value.__name__):
+                        self.add(used(value, path[1:]))
+                else:
+                    self.add(value)
+            elif not hasattr(builtins, path[0]):
+                self._write("missing")
+        for module in imports_of(function.__code__, function.__globals__.get("__package__")):
+            if isinstance(module, str):
+                self._write("missing", module.encode())
+            else:
+                self._module_used(module, names)
 
     def _bytecode(self, code: types.CodeType) -> None:
         self._write("code", code.co_code)
         self.add((code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_flags))
+        self._write("handlers", getattr(code, "co_exceptiontable", b""))
         for constant in code.co_consts:
             if isinstance(constant, types.CodeType):
                 self._bytecode(constant)
@@ -265,118 +321,20 @@ class _Hasher:
                 self.add(constant)
 
 
-def _globals_of(code: types.CodeType) -> Iterator[str]:
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            yield str(instruction.argval)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _globals_of(constant)
-
-
-def _inner(member: Any) -> Any:
-    """Return what a class's attribute is made of."""
-    if isinstance(member, staticmethod | classmethod):
-        return type(member).__name__, member.__func__
-    if isinstance(member, property):
-        return "property", member.fget, member.fset, member.fdel
-    return member
-
-
-def _named(module: str | None, name: str = "") -> bytes:
-    """Return the name, with the version of the package that it comes from."""
-    package = (module or "").partition(".")[0]
-    if package in _MAIN:
-        return name.encode()
-    return f"{module}.{name} {getattr(sys.modules.get(package), '__version__', '')}".encode()
-
-
-_INSTALLED = tuple(
-    {str(Path(sysconfig.get_path(name)).resolve()) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-)
-_MAIN = ("__main__", "__mp_main__")
-_known: dict[str, bool] = {}
-
-
-def _is_installed(module: str | None) -> bool:
-    """Whether a module belongs to Python, to an installed package or to this one: its version says what is in it."""
-    name = module or ""
-    if name not in _known:
-        own = name.partition(".")[0] == __name__.partition(".")[0]
-        file = getattr(sys.modules.get(name), "__file__", None)
-        known = name in sys.modules and name not in _MAIN
-        _known[name] = own or (known and (file is None or str(Path(file).resolve()).startswith(_INSTALLED)))
-    return _known[name]
+def _chunks_digest(value: Any) -> bytes:
+    """Return the digest of what gives its content a little at a time."""
+    hasher = _Hasher()
+    for chunk in value.digest_chunks():
+        hasher.add(chunk)
+    return hasher.hexdigest().encode()
 
 
 @lru_cache(maxsize=1024)
 def _installed_class(kind: type) -> bytes | None:
     """Return the name of a class of an installed package, which says what it is; None for the user's own."""
-    return _named(kind.__module__, kind.__qualname__) if _is_installed(kind.__module__) else None
+    return named(kind.__module__, kind.__qualname__) if is_installed(kind.__module__) else None
 
 
 @lru_cache(maxsize=1024)
 def _field_names(kind: type) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)]
-
-
-def _pieces(value: np.ndarray) -> Iterator[memoryview]:
-    """Yield the bytes of an array, in bounded memory."""
-    if value.flags.c_contiguous:
-        if value.size:
-            yield value.reshape(-1).view(np.uint8).data
-        return
-    if not value.ndim or not value.size:
-        yield np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
-        return
-    rows = max(1, CHUNK // max(1, value[0].nbytes))
-    for first in range(0, len(value), rows):
-        yield np.ascontiguousarray(value[first : first + rows]).reshape(-1).view(np.uint8).data
-
-
-_remembered: dict[int, tuple[weakref.ref[Any], int, bytes]] = {}
-
-
-def _tensor_digest(value: Tensor) -> bytes:
-    """Return a tensor's digest; that of a large one, which members of a sweep share, is computed once."""
-    state = -1 if value.is_inference() else value._version
-    known = _known_digest(value, state)
-    if known is not None:
-        return known
-    if value.is_meta:
-        raise Unkeyable("a tensor on the meta device has no values")
-    flat = value.detach().cpu().contiguous().reshape(-1)
-    own = hashlib.blake2b(f"{value.dtype}{tuple(value.shape)}".encode(), digest_size=BYTES)
-    if flat.numel():
-        own.update(flat.view(torch.uint8).numpy().data)
-    if flat.nbytes >= LARGE and state >= 0:
-        _remember(value, state, own.digest())
-    return own.digest()
-
-
-def _chunks_digest(value: Any) -> bytes:
-    """Return the digest of what gives its content a little at a time; it is computed once."""
-    known = _known_digest(value, 0)
-    if known is None:
-        hasher = _Hasher()
-        for chunk in value.digest_chunks():
-            hasher.add(chunk)
-        known = hasher.hexdigest().encode()
-        _remember(value, 0, known)
-    return known
-
-
-def _known_digest(value: Any, state: int) -> bytes | None:
-    known = _remembered.get(id(value))
-    return known[2] if known is not None and known[0]() is value and known[1] == state else None
-
-
-def _remember(value: Any, state: int, digest: bytes) -> None:
-    place = id(value)
-
-    def forget(ref: weakref.ref[Any]) -> None:
-        known = _remembered.get(place)
-        if known is not None and known[0] is ref:
-            _remembered.pop(place, None)
-
-    _remembered[place] = weakref.ref(value, forget), state, digest

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,13 @@ class Entry:
 
 
 def write(path: Path, entries: Sequence[Entry]) -> None:
-    """Write a file as a whole or not at all, and for good: also if the power fails a moment later."""
+    """Write a file as a whole or not at all, and for good: also if the power fails a moment later.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
     tensors: dict[str, Tensor] = {}
     listed = []
     for i, entry in enumerate(entries):
@@ -66,8 +72,11 @@ def write(path: Path, entries: Sequence[Entry]) -> None:
         _sync(beside)
         beside.replace(path)
         _sync(path.parent)
-    except BaseException:
-        beside.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        if isinstance(error, SafetensorError):  # as it calls a disk that is full, or a directory that is gone
+            raise OSError(str(error)) from None
         raise
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sknnopt._compat import InvalidParameterError
@@ -90,8 +91,8 @@ class Store:
                 return self._pending[key]
             for _ in range(2):  # another process may replace a file between its list and its content
                 self._refresh()
-                places = [(known[key], path) for path, (_, known) in self._files.items() if key in known]
-                for _, path in sorted(places, key=lambda place: not place[0]):
+                places = [(known[key], time, path) for path, (time, known) in self._files.items() if key in known]
+                for *_, path in sorted(places, reverse=True):  # one that is final, or else the newest
                     entry = self._read(path, key)
                     if entry is not None:
                         return entry
@@ -115,8 +116,13 @@ class Store:
             return Slot(self, self._path(_RUNNING, self._slots))
 
     def write_running(self, path: Path, entries: Sequence[Entry]) -> bool:
-        """Write how far fits are that run, in the place of what was written of them before."""
+        """Write how far fits are that run, in the place of what was written of them before.
+
+        Those of them that have finished since are written first, so that they are always on the disk.
+        """
         with self._lock:
+            if self._pending and self._clock is not None:
+                self._flush(self._clock)
             return self._write(path, entries)
 
     def _path(self, kind: str, number: int) -> Path:
@@ -125,13 +131,15 @@ class Store:
     def _flush(self, clock: Clock) -> None:
         began = time.monotonic()
         self._written += 1
-        if self._pending and self._write(self._path(_FINAL, self._written), list(self._pending.values())):
+        written = self._write(self._path(_FINAL, self._written), list(self._pending.values()))
+        if written or self._bytes > MOST_BYTES:  # what cannot be written is not to fill the memory
             self._pending, self._bytes = {}, 0
         clock.wrote(began)
 
     def _write(self, path: Path, entries: Sequence[Entry]) -> bool:
         """Write a file and clear away those that it makes superfluous; a disk that is full ends no training."""
         try:
+            self._directory.mkdir(parents=True, exist_ok=True)
             _files.write(path, entries)
             self._files[path] = path.stat().st_mtime_ns, {entry.key: entry.final for entry in entries}
         except OSError as error:
@@ -150,7 +158,8 @@ class Store:
         done |= self._files[newest][1].keys()
         for path, (_, known) in list(self._files.items()):
             if path != newest and not any(known.values()) and known.keys() <= done:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # another process may be reading it
+                    path.unlink(missing_ok=True)
                 del self._files[path]
 
     def _refresh(self) -> None:
@@ -168,15 +177,17 @@ class Store:
                     self._files.pop(path, None)
 
     def _listed(self) -> Iterable[tuple[Path, int]]:
-        with os.scandir(self._directory) as entries:
-            for entry in entries:
-                try:
-                    if _NAME.fullmatch(entry.name):
-                        yield Path(entry.path), entry.stat().st_mtime_ns
-                    elif _PART.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > OLD:
-                        Path(entry.path).unlink(missing_ok=True)
-                except FileNotFoundError:
-                    continue
+        try:
+            with os.scandir(self._directory) as entries:
+                found = list(entries)
+        except OSError:  # one that has gone is made again when there is something to write
+            return
+        for entry in found:
+            with suppress(OSError):
+                if _NAME.fullmatch(entry.name) and entry.is_file():
+                    yield Path(entry.path), entry.stat().st_mtime_ns
+                elif _PART.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > OLD:
+                    Path(entry.path).unlink(missing_ok=True)
 
     def _read(self, path: Path, key: str) -> Entry | None:
         try:
@@ -239,7 +250,7 @@ class _Stores:
 
     def of(self, directory: str | os.PathLike[str]) -> Store:
         """Return the store of a directory."""
-        path = os.path.realpath(directory)
+        path = os.path.realpath(os.path.expanduser(directory))
         with self._lock:
             if path not in self._known:
                 self._known[path] = Store(Path(path))

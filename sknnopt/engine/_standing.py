@@ -83,6 +83,12 @@ def can_be_kept(schedule_state: Any) -> bool:
     return schedule_state is None or type(schedule_state) is PlateauState
 
 
+def progress_content(progress: Progress) -> Any:
+    """Return what tells where a member stands, whether it comes from training or from a checkpoint."""
+    counts = _plain(progress.random), progress.steps, progress.epochs, progress.schedule_state
+    return [*sorted(_parts(progress).items()), *counts]
+
+
 def _document(progress: Progress) -> dict[str, Any]:
     state = progress.schedule_state
     return {

@@ -1,24 +1,29 @@
 """What of a call's jobs is written to a checkpoint, and what is taken from it."""
 
+import math
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from sknnopt.checkpoints import CheckpointWarning
-from sknnopt.checkpoints._content import Unkeyable, digest
+from sknnopt.checkpoints._bytes import Unkeyable
+from sknnopt.checkpoints._content import Fixed, digest
 from sknnopt.checkpoints._files import Entry
 from sknnopt.checkpoints._store import Clock, Slot, Store
 from sknnopt.checkpoints._versions import code_version
+from sknnopt.data.batches import Table
+from sknnopt.engine._module_state import counters_of, random_states, restore_counters, restore_module
+from sknnopt.engine._ours import techniques_are_ours
 from sknnopt.engine._standing import (
     Standing,
     can_be_kept,
     made_result,
+    progress_content,
     result_document,
     result_tensors,
 )
@@ -122,10 +127,19 @@ def _crew(jobs: Sequence[Job]) -> Crew | None:
 
 def _content(job: Job) -> tuple[Any, ...]:
     """Return all that a job's result depends on, apart from who trains beside it."""
+    judged, before = job.validation, job.progress
     return (
-        job.network, job.table, job.rows, job.techniques, job.seed, job.epochs, job.device, job.dtype, job.products,
-        job.validation, job.progress, job.keep_progress, job.panel,
+        job.network, _table(job.table), job.rows, job.techniques, job.seed, job.epochs, job.device, job.dtype,
+        job.products, job.keep_progress, job.panel,
+        None if judged is None else (_table(judged.table), replace(judged, table=None)),  # type: ignore[arg-type]
+        None if before is None else progress_content(before),
     )  # fmt: skip
+
+
+def _table(table: Table) -> Any:
+    """Return what a table holds, which nobody changes."""
+    parts = (table.inputs, table.target, table.weight)
+    return [Fixed(part) if isinstance(part, Tensor) else part for part in parts]
 
 
 def _members(entry: Entry | None, crew: Crew) -> list[tuple[Standing | None, Result | None]]:
@@ -147,6 +161,9 @@ def _of(entry: Entry, place: int) -> dict[str, Tensor]:
     return {name.removeprefix(start): value for name, value in entry.tensors.items() if name.startswith(start)}
 
 
+JUDGED = "judged_buffers"
+
+
 class Keeper:
     """Lets the members of a cohort go on where their checkpoints say, and writes them there.
 
@@ -165,8 +182,11 @@ class Keeper:
                 self._go_on(k, member, member.job.kept)
         for members in self._crews.values():
             members.sort(key=_place)
-        self._slots: dict[Store, Slot] = {store: store.slot() for store in {crew.store: None for crew in self._crews}}
-        self._clock = Clock(min((crew.interval for crew in self._crews), default=0.0))
+        self._memory = {crew: _memory(members) for crew, members in self._crews.items()}
+        intervals: dict[Store, float] = {}
+        for crew in self._crews:
+            intervals[crew.store] = min(crew.interval, intervals.get(crew.store, math.inf))
+        self._places = [(store, store.slot(), Clock(interval)) for store, interval in intervals.items()]
 
     def _go_on(self, k: int, member: "Member", kept: Kept) -> None:
         """Let a member stand where it stood; what it carries besides is in its job's progress."""
@@ -185,38 +205,44 @@ class Keeper:
 
     def epoch_done(self) -> None:
         """Hand over those who have been trained, and write how far the others are, if it is time."""
-        if not self._crews:
-            return
-        results = self._cohort.results
-        trained = [crew for crew, members in self._crews.items() if all(id(m) in results for m in members)]
-        final = self._entries(trained)
-        for crew in trained:
-            del self._crews[crew]
-        for store, entries in final.items():
-            over = not any(crew.store is store for crew in self._crews)
-            store.add(entries, trained[0].interval, now=self._slots[store].written and over)
-        if self._crews and self._clock.due():
-            began = time.monotonic()
-            for store, entries in self._entries(self._crews).items():
-                self._slots[store].write(entries)
-            self._clock.wrote(began)
+        if self._crews:
+            for place in self._places:
+                self._keep(*place)
 
-    def _entries(self, crews: Iterable[Crew]) -> dict[Store, list[Entry]]:
-        """Return what is to be written of crews, for each store."""
-        out: dict[Store, list[Entry]] = defaultdict(list)
-        for crew in crews:
-            entry = self._entry(crew)
-            if entry is not None:
-                out[crew.store].append(entry)
-        return out
+    def _keep(self, store: Store, slot: Slot, clock: Clock) -> None:
+        """Do so with those of a directory."""
+        results = self._cohort.results
+        own = [crew for crew in self._crews if crew.store is store]
+        trained = [crew for crew in own if all(id(member) in results for member in self._crews[crew])]
+        final = [entry for crew in trained if (entry := self._entry(crew)) is not None]
+        for crew in trained:
+            self._crews.pop(crew, None)
+        own = [crew for crew in own if crew in self._crews]
+        if final:
+            store.add(final, trained[0].interval, now=slot.written and not own)
+        if own and clock.due():
+            began = time.monotonic()
+            entries = [entry for crew in own if (entry := self._entry(crew)) is not None]
+            if entries:
+                slot.write(entries)
+            clock.wrote(began)
 
     def _entry(self, crew: Crew) -> Entry | None:
         """Return what is to be written of a crew; None if it could not go on, or a member's own code has failed."""
+        if self._memory[crew] is not None and self._memory[crew] != _memory(self._crews[crew]):
+            del self._crews[crew]
+            warnings.warn(
+                "This fit is not checkpointed: while it trains, something of your own changes besides weights and "
+                "buffers, such as an attribute of a module or of a function, which a later run could not bring back.",
+                CheckpointWarning,
+                stacklevel=2,
+            )
+            return None
         documents, tensors = [], dict[str, Tensor]()
         for i, member in enumerate(self._crews[crew]):
             result = self._cohort.results.get(id(member))
             standing = None if result is not None else self._standing(member)
-            if result is not None and result.error is None:
+            if result is not None and result.error is None and _can_be_kept(result):
                 documents.append({"result": result_document(result)})
                 parts = result_tensors(result) | counters_of(member.job)
             elif standing is not None:
@@ -242,42 +268,28 @@ class Keeper:
         return standing
 
 
+def _can_be_kept(result: Result) -> bool:
+    return result.progress is None or can_be_kept(result.progress.schedule_state)
+
+
+def _memory(members: Sequence["Member"]) -> str | None:
+    """Return what is equal as long as code of the user's own changes nothing but tensors that are kept.
+
+    None if there is no such code, or if it cannot be told.
+    """
+    jobs = [member.job for member in members]
+    scores = [job.validation.score for job in jobs if job.validation is not None]
+    scorers = [getattr(score, "scoring", score) for score in scores]
+    if all(map(techniques_are_ours, jobs)) and not any(map(callable, scorers)):
+        return None
+    calls = [(job.techniques, getattr(job.network, "activation", None)) for job in jobs]
+    modules = [job.network.attributes() for job in jobs if isinstance(job.network, CustomNetwork)]
+    try:
+        return digest(calls, scorers, modules)
+    except Unkeyable:
+        return None
+
+
 def _place(member: "Member") -> int:
     assert member.job.kept is not None
     return member.job.kept.place
-
-
-JUDGED, RANDOM, COUNTERS = "judged_buffers", "random", "counters/"
-
-
-def counters_of(job: Job) -> dict[str, Tensor]:
-    """Return what a user's module keeps besides parameters and statistics."""
-    if not isinstance(job.network, CustomNetwork):
-        return {}
-    return {f"{COUNTERS}{name}": value.clone().cpu() for name, value in job.network.counters().items()}
-
-
-def restore_counters(job: Job, tensors: Mapping[str, Tensor]) -> None:
-    """Give it back to the module."""
-    if isinstance(job.network, CustomNetwork):
-        found = {name.removeprefix(COUNTERS): value for name, value in tensors.items() if name.startswith(COUNTERS)}
-        job.network.load(found)
-
-
-def random_states(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of torch's generators, which a user's module draws from."""
-    out = {f"{RANDOM}.cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        out[f"{RANDOM}.cuda"] = torch.cuda.get_rng_state(device)
-    return out
-
-
-def restore_module(job: Job, standing: Standing) -> None:
-    """Give a user's module what it had, and torch's generators their states."""
-    network, others = job.network, standing.others
-    assert isinstance(network, CustomNetwork)
-    restore_counters(job, others)
-    network.load(network.buffers.single(standing.progress.buffers))
-    torch.set_rng_state(others[f"{RANDOM}.cpu"])
-    if job.device.type == "cuda":
-        torch.cuda.set_rng_state(others[f"{RANDOM}.cuda"], job.device)

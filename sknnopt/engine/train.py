@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from sknnopt._choices import Choice
 from sknnopt._memory import is_out_of_memory
 from sknnopt._random import forked_torch_random
 from sknnopt._threads import single_thread
 from sknnopt.engine._cohort import Cohort
+from sknnopt.engine._ours import techniques_are_ours
 from sknnopt.engine.capacity import suitable_members, too_large
 from sknnopt.engine.checkpointing import kept_jobs
 from sknnopt.engine.job import Job, Result, place
@@ -126,7 +126,7 @@ def _train_or_halve(jobs: Sequence[Job], device: torch.device, after_epoch: Afte
 
 
 def _train_cohort(jobs: Sequence[Job], after_epoch: AfterEpoch | None = None) -> list[Result]:
-    closed = jobs[0].network.stackable and all(_is_closed(job) for job in jobs)
+    closed = all(_is_closed(job) for job in jobs)
     with single_thread(), _random_scope(jobs[0]), torch.inference_mode(closed), torch.no_grad():
         results = Cohort(jobs).train(after_epoch)
     if closed:  # tensors made in inference mode would be refused by autograd for ever
@@ -148,20 +148,7 @@ def _is_closed(job: Job) -> bool:
 
     Torch's calls are then a fifth cheaper, which small networks consist of.
     """
-    t = job.techniques
-    activation = getattr(job.network, "activation", None)
-    choices = [
-        t.loss, t.optimizer, t.schedule, t.initializer, t.regularization, t.weight_averaging, t.decay_schedule,
-        t.dropout_schedule, activation,
-    ]  # fmt: skip
-    return job.observer is None and all(choice is None or _is_ours(choice) for choice in choices)
-
-
-def _is_ours(choice: Choice) -> bool:
-    parts = choice.get_params(deep=True).values()
-    return type(choice).__module__.startswith("sknnopt.") and all(
-        _is_ours(part) if isinstance(part, Choice) else not callable(part) for part in parts
-    )
+    return job.observer is None and techniques_are_ours(job)
 
 
 def _random_scope(job: Job) -> AbstractContextManager[None]:

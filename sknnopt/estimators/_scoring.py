@@ -54,7 +54,7 @@ class EpochScorer:
         self, scoring: Any, scorer: Callable[..., float], model: Any, given: EpochScores, y: Any,
         weighted: dict[str, Any],
     ) -> None:  # fmt: skip
-        self._scoring, self._scorer, self._model, self._given = scoring, scorer, model, given
+        self.scoring, self._scorer, self._model, self._given = scoring, scorer, model, given
         self._y, self._weighted = y, weighted
 
     def __call__(self, output: NDArray[Any]) -> float:
@@ -64,14 +64,20 @@ class EpochScorer:
             value = float(self._scorer(self._model, self._given.X, self._y, **self._weighted))
         if np.isnan(value):
             warnings.warn(
-                f"scoring={self._scoring!r} gave NaN on the withheld rows; such an epoch is never the best.",
+                f"scoring={self.scoring!r} gave NaN on the withheld rows; such an epoch is never the best.",
                 stacklevel=2,
             )
         return value
 
     def checkpoint_content(self) -> tuple[Any, ...]:
         """Return what scores depend on, besides the network."""
-        return self._scoring, self._given.X, self._y, self._weighted
+        model = self._model
+        kind: Any = next(one for one in type(model).__mro__ if one.__module__.startswith("sknnopt."))
+        known = kind._get_param_names()  # these matter as far as training depends on them
+        own = {name: value for name, value in vars(model).items() if name[0] != "_" and name[-1] != "_"}
+        others = {name: value for name, value in own.items() if name not in known}
+        labels = getattr(model, "classes_", None)
+        return self.scoring, self._given.X, self._y, self._weighted, type(model), others, labels
 
 
 def epoch_scorer(

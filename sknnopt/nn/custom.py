@@ -109,6 +109,17 @@ class CustomNetwork:
         """Return the module's buffers of whole numbers, which are no part of `buffers`."""
         return {name: value for name, value in self._module.named_buffers() if name not in self.buffers.blocks}
 
+    def attributes(self) -> dict[str, Any]:
+        """Return what modules of the user's own have besides parameters, buffers and modules."""
+        ours = {"_parameters", "_buffers", "_modules", "training", "_flat_weights", "_flat_weight_refs"}
+        return {
+            f"{name}.{key}": value
+            for name, module in self._module.named_modules()
+            if not type(module).__module__.startswith("torch.")
+            for key, value in vars(module).items()
+            if key not in ours
+        }
+
     def bind(
         self,
         parameters: Tensor,

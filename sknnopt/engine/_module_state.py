@@ -1,0 +1,45 @@
+"""What a user's module has besides weights and statistics, while it trains."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from sknnopt.engine._standing import Standing
+from sknnopt.engine.job import Job
+from sknnopt.nn import CustomNetwork
+
+RANDOM, COUNTERS = "random", "counters/"
+
+
+def counters_of(job: Job) -> dict[str, Tensor]:
+    """Return what a user's module keeps besides parameters and statistics."""
+    if not isinstance(job.network, CustomNetwork):
+        return {}
+    return {f"{COUNTERS}{name}": value.clone().cpu() for name, value in job.network.counters().items()}
+
+
+def restore_counters(job: Job, tensors: Mapping[str, Tensor]) -> None:
+    """Give it back to the module."""
+    if isinstance(job.network, CustomNetwork):
+        found = {name.removeprefix(COUNTERS): value for name, value in tensors.items() if name.startswith(COUNTERS)}
+        job.network.load(found)
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's generators, which a user's module draws from."""
+    out = {f"{RANDOM}.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        out[f"{RANDOM}.cuda"] = torch.cuda.get_rng_state(device)
+    return out
+
+
+def restore_module(job: Job, standing: Standing) -> None:
+    """Give a user's module what it had, and torch's generators their states."""
+    network, others = job.network, standing.others
+    assert isinstance(network, CustomNetwork)
+    restore_counters(job, others)
+    network.load(network.buffers.single(standing.progress.buffers))
+    torch.set_rng_state(others[f"{RANDOM}.cpu"])
+    if job.device.type == "cuda":
+        torch.cuda.set_rng_state(others[f"{RANDOM}.cuda"], job.device)
