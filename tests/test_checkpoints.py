@@ -1,16 +1,21 @@
 """Training that is killed goes on, from the directory of checkpoints, with the bits of training that was not."""
 
+import importlib
 import json
 import math
 import os
+import random
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import threading
+import types
 import warnings
 from collections import Counter
-from functools import partial
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +26,7 @@ from joblib import parallel_config
 from safetensors.numpy import save_file
 from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn.ensemble import VotingClassifier
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -29,7 +35,8 @@ from support import basic
 from torch import nn
 
 from sknnopt import NNClassifier, NNRegressor, load, lockstep, optimizers, save, schedules
-from sknnopt.checkpoints import Checkpoint, CheckpointWarning
+from sknnopt.checkpoints import Checkpoint, CheckpointWarning, _files
+from sknnopt.checkpoints._code import is_installed
 from sknnopt.checkpoints._content import Unkeyable, digest
 from sknnopt.checkpoints._store import store_of
 from sknnopt.checkpoints._versions import code_version
@@ -701,3 +708,256 @@ class TestDigest:
         there = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, env=env).stdout
         runpy.run_path(str(script), run_name="__main__")
         assert there == capsys.readouterr().out
+
+
+def module_of(name, source, tmp_path, monkeypatch):
+    """A module file of the user's own."""
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    module = importlib.import_module(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    return module
+
+
+class Meta(type):
+    def __call__(cls, *args):
+        return super().__call__(*args)
+
+
+class Made(metaclass=Meta):
+    pass
+
+
+@dataclass
+class Weighted:
+    factor: float = 1.0
+    others: list[float] = field(default_factory=list)
+
+    def __call__(self, x):
+        return x * self.factor
+
+
+class TestDigestOfCode:
+    def test_what_a_module_of_ones_own_has_just_now(self, tmp_path, monkeypatch):
+        other = module_of("other_of_mine", "def h(x):\n    return x\n", tmp_path, monkeypatch)
+        source = "import other_of_mine\nFACTOR = 1.0\nUNUSED = 1\ndef g(x):\n    return other_of_mine.h(x)\n"
+        mine = module_of("module_of_mine", source, tmp_path, monkeypatch)
+
+        def inside(x):
+            import module_of_mine
+
+            return module_of_mine.FACTOR * x
+
+        namespace = {"mine": mine}
+        exec("def scale(x):\n    return mine.FACTOR * x\ndef call(x):\n    return mine.g(x)\n", namespace)
+        functions = namespace["scale"], inside, namespace["call"]
+        before = [digest(one) for one in functions]
+        assert before == [digest(one) for one in functions]
+        monkeypatch.setattr(mine, "UNUSED", 2)
+        assert before == [digest(one) for one in functions]
+        monkeypatch.setattr(mine, "FACTOR", 2.0)
+        assert [a == b for a, b in zip(before, map(digest, functions), strict=True)] == [False, False, True]
+        monkeypatch.setattr(other, "h", lambda x: x + 1)
+        assert digest(functions[2]) != before[2]
+
+    def test_behind_a_cache(self):
+        def cached(step):
+            return lru_cache(lambda x: x + step)
+
+        assert digest(cached(1)) == digest(cached(1)) != digest(cached(2))
+
+    def test_a_functions_own_attributes(self, monkeypatch):
+        before = digest(scaled)
+        monkeypatch.setattr(scaled, "factor", 2, raising=False)
+        assert digest(scaled) != before
+
+    def test_a_metaclass(self, monkeypatch):
+        before = digest(Made())
+        monkeypatch.setattr(Meta, "__call__", lambda cls, *args: None)
+        assert digest(Made) != digest(Weighted)
+        assert digest(object.__new__(Made)) != before
+
+    def test_a_dataclass_of_ones_own(self):
+        one, other = Weighted(), Weighted()
+        assert digest(one) == digest(other) != digest(Weighted(2.0))
+        other.more = 1
+        assert digest(one) != digest(other)
+
+    def test_memory_that_torch_does_not_count(self):
+        layer = nn.Linear(100, 100)
+        before = digest(layer)
+        layer.weight.data.mul_(2)
+        assert digest(layer) != before
+        array = np.zeros(10_000)
+        shared = torch.from_numpy(array)
+        before = digest(shared)
+        array[0] = 1
+        assert digest(shared) != before
+
+    def test_fields_of_arrays(self):
+        one, other = (np.zeros(2, [(name, "f4"), (last, "f4")]) for name, last in ("ab", "ba"))
+        assert digest(one) != digest(other)
+
+    VALUES = {
+        "numpy": lambda x: np.random.rand() * x,  # noqa: NPY002
+        "python": lambda x: random.random() * x,
+        "deep": [[]],
+        "many": [0],
+    }
+
+    @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+    def test_what_cannot_be_told(self, value, monkeypatch):
+        if value == [[]]:
+            for _ in range(5000):
+                value = [value]
+        if value == [0]:
+            monkeypatch.setattr("sknnopt.checkpoints._content.MOST", 1000)
+            for _ in range(20):  # a million ways through 20 lists
+                value = [value, value]
+        with pytest.raises(Unkeyable):
+            digest(value)
+
+    def test_packages_are_known_by_where_they_lie(self, tmp_path, monkeypatch):
+        home = tmp_path / "site-packages"
+        home.mkdir()
+        module_of("package_of_a_user", "", home, monkeypatch)
+        module_of("script_of_a_user", "", tmp_path, monkeypatch)
+        assert [
+            is_installed(name) for name in ("package_of_a_user", "torch.ops", "math", "os.path", "numpy.random")
+        ] == [True] * 5
+        assert not is_installed("script_of_a_user")
+        monkeypatch.setitem(sys.modules, "made_by_hand", types.ModuleType("made_by_hand"))
+        assert not is_installed("made_by_hand")
+
+
+def test_a_scorer_that_asks_the_estimator_counts_by_it(epochs, folder):
+    class Careful(NNClassifier):
+        cut = 0.5
+
+        def predict(self, rows):
+            return (self.predict_proba(rows)[:, 1] > self.cut).astype(int)
+
+    settings = {**QUICK, **STOPPING, "max_epochs": 2, "scoring": "accuracy", "checkpoint": folder}
+    for cut in (0.5, 0.5, 0.4):
+        Careful.cut = cut
+        basic(Careful, **settings).fit(X, Y)
+    marked = basic(NNClassifier, **settings)
+    marked.note = 1
+    marked.fit(X, Y)
+    basic(NNClassifier, **settings).fit(X, Y)
+    assert epochs["members"] == 2 * 4
+
+
+class Counting(nn.Linear):
+    count = 0
+
+    def forward(self, x):
+        self.count += self.training
+        return super().forward(x) * (1 + 0.1 * self.count)
+
+
+class Counted:
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, x):
+        self.calls += 1
+        return torch.relu(x) * self.calls
+
+
+@pytest.mark.parametrize(
+    "own", [{"network": Counting, "dropout": 0.0}, {"activation": Counted()}], ids=["module", "function"]
+)
+def test_what_remembers_something_by_itself_is_not_kept(own, folder):
+    with pytest.warns(CheckpointWarning, match="while it trains, something of your own changes"):
+        basic(NNClassifier, **QUICK, **own, checkpoint=folder).fit(X, Y)
+    assert os.listdir(folder.directory) == []
+
+
+@pytest.mark.parametrize("after", [5, 7])
+def test_a_second_warm_start_goes_on_in_another_process(after, epochs, folder):
+    """What it begins with has the same key, whether trained just now or read from a file."""
+
+    def fit(network):
+        store_of.__self__.begin()
+        return network.set_params(warm_start=True).fit(X, Y).fit(X, Y)
+
+    assert_goes_on(lambda: basic(NNClassifier, **QUICK), epochs, folder, fit, after=after)
+
+
+def test_a_finished_fit_is_written_before_others_go_on(folder, monkeypatch):
+    """Also when nothing else finishes for long."""
+    clock, seen = iter(range(1000)), []
+    monkeypatch.setattr("sknnopt.checkpoints._store.time.monotonic", lambda: next(clock))
+    done = checkpointing.Keeper.epoch_done
+
+    def epoch_done(self):
+        done(self)
+        files = [_files.keys(path) for path in Path(folder.directory).glob("*.safetensors")]
+        seen.append((sum(map(len, files)), sum(sum(file.values()) for file in files)))
+
+    monkeypatch.setattr(checkpointing.Keeper, "epoch_done", epoch_done)
+    with lockstep(checkpoint=Checkpoint(folder.directory, interval=10), n_jobs=1, max_members=4) as sweep:
+        network = basic(NNClassifier, **QUICK)
+        GridSearchCV(network, {"max_epochs": [15, 60]}, cv=2, refit=False).fit(X, Y)
+    assert sweep.cohort_sizes == [4]
+    assert (4, 0) in seen  # all run
+    assert (4, 2) in seen  # two are finished, two run
+    assert all(sum_of == 4 for sum_of, _ in seen[seen.index((4, 0)) : -1])
+
+
+def test_members_of_a_cohort_may_have_directories_of_their_own(tmp_path):
+    own = [Checkpoint(tmp_path / name, interval=0) for name in "ab"]
+    with lockstep(max_members=2, n_jobs=1) as sweep:
+        networks = [(f"n{i}", basic(NNClassifier, **{**QUICK, "random_state": i}, checkpoint=own[i])) for i in (0, 1)]
+        VotingClassifier(networks).fit(X, Y)
+    assert sweep.cohort_sizes == [2]
+    assert [len(os.listdir(one.directory)) for one in own] == [1, 1]
+
+
+class TestDirectoriesThatFail:
+    def test_one_that_vanishes_between_fits(self, folder):
+        for _ in range(2):
+            basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y)
+            shutil.rmtree(folder.directory)
+
+    def test_one_that_vanishes_while_it_is_written_to(self, folder, monkeypatch):
+        def sync(path):
+            shutil.rmtree(folder.directory)
+
+        monkeypatch.setattr(_files, "_sync", sync)
+        with pytest.warns(CheckpointWarning, match="could not be written"):
+            basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y)
+
+    def test_what_safetensors_cannot_write(self, folder, monkeypatch):
+        whole = basic(NNClassifier, **QUICK).fit(X, Y)
+        monkeypatch.setattr(
+            _files, "_checksum", lambda *args: shutil.rmtree(folder.directory, ignore_errors=True) or ""
+        )
+        with pytest.warns(CheckpointWarning, match="could not be written to .*No such file"):
+            same(basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y), whole)
+
+    def test_results_that_cannot_be_written_do_not_fill_the_memory(self, folder, monkeypatch):
+        monkeypatch.setattr("sknnopt.checkpoints._store.MOST_BYTES", 10)
+        monkeypatch.setattr(_files, "save_file", lambda *args: (_ for _ in ()).throw(OSError("full")))
+        store = folder.store()
+        with pytest.warns(CheckpointWarning, match="full"):
+            store.add([_files.Entry("key", True, {}, {"x": torch.zeros(100)})], 0.0)
+        assert store.find("key") is None
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+    @pytest.mark.timeout(60)
+    def test_what_is_no_file_is_left_alone(self, folder):
+        Path(folder.directory).mkdir()
+        os.mkfifo(Path(folder.directory) / "sknnopt-00-final-1.safetensors")
+        (Path(folder.directory) / "sknnopt-01-final-1.safetensors").mkdir()
+        basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y)
+
+    def test_names(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("USERPROFILE", str(tmp_path))
+        basic(NNClassifier, **QUICK, checkpoint="~/kept").fit(X, Y)
+        assert (tmp_path / "kept").is_dir()
+        with pytest.raises(ValueError, match=r"'checkpoint' parameter must be a directory. Got '' instead"):
+            basic(NNClassifier, **QUICK, checkpoint="").fit(X, Y)
