@@ -900,7 +900,9 @@ def test_members_of_a_cohort_may_have_directories_of_their_own(tmp_path):
         networks = [(f"n{i}", basic(NNClassifier, **{**QUICK, "random_state": i}, checkpoint=own[i])) for i in (0, 1)]
         VotingClassifier(networks).fit(X, Y)
     assert sweep.cohort_sizes == [2]
-    assert [len(os.listdir(one.directory)) for one in own] == [1, 1]
+    for one in own:
+        (path,) = Path(one.directory).iterdir()
+        assert list(_files.keys(path).values()) == [True]
 
 
 class TestDirectoriesThatFail:
