@@ -870,7 +870,8 @@ def test_a_second_warm_start_goes_on_in_another_process(after, epochs, folder):
         store_of.__self__.begin()
         return network.set_params(warm_start=True).fit(X, Y).fit(X, Y)
 
-    assert_goes_on(lambda: basic(NNClassifier, **QUICK), epochs, folder, fit, after=after)
+    make = partial(basic, NNClassifier, **QUICK, optimizer="adamw", weight_averaging="ema")
+    assert_goes_on(make, epochs, folder, fit, after=after)
 
 
 def test_a_finished_fit_is_written_before_others_go_on(folder, monkeypatch):
