@@ -254,16 +254,16 @@ class Cohort:
         """Return what becomes of a finished member: its last weights, or those of its best epoch."""
         member, found = self.members[k], self.members[k].best
         keeps_last = member.error is None and member.keep_last()
+        if not keeps_last and member.modules:
+            self._go_back(k)
+        with member.guard():
+            member.unwatch()  # who watches may bring other weights back
         best = self._kept(k, last=keeps_last)
         if keeps_last and not predicts_finite(member, best):
             member.go_back(found)
             keeps_last, best = False, self._kept(k, last=False)
         if not keeps_last and not predicts_finite(member, best):
             member.go_back(None)
-        if not keeps_last and member.modules:
-            self._go_back(k)
-        with member.guard():
-            member.unwatch()
         return self._result(member, best)
 
     def _kept(self, k: int, *, last: bool) -> dict[str, Tensor]:
