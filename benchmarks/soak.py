@@ -40,8 +40,10 @@ def faults(rounds: int) -> bool:
         )  # fmt: skip
         hung += bool(HUNG.search(run.stdout + run.stderr))
         passed += int((re.findall(r"(\d+) passed", run.stdout) or [0])[-1])
-        failures = re.findall(r"^(?:FAILED|ERROR) \S+::(\S+)(.*)", run.stdout, re.MULTILINE)
-        failed.update(f"{name}{why}" for name, why in failures)
+        failures = re.findall(r"^(?:FAILED|ERROR) \S+::(\S+)", run.stdout, re.MULTILINE)
+        failed.update(failures)
+        if failures:
+            print("\n".join(re.findall(r"^E  .*", run.stdout, re.MULTILINE)[:20]))
         if run.returncode and not failures:
             print(run.stdout[-5000:], run.stderr[-5000:])
             failed["a round without an end"] += 1

@@ -1,6 +1,6 @@
 """Run by itself: work in forked and spawned children of a process whose torch has run and trained with two threads.
 
-Prints, by the name of the work, "same" (bits as in the parent), "other", or what went wrong; "hung" after 10 seconds.
+Prints, by the name of the work, "same" (bits as in the parent), "other", or what went wrong; "hung" after 30 seconds.
 """
 
 import faulthandler
@@ -31,7 +31,7 @@ from sknnopt._random import forked_torch_random
 from sknnopt.engine.footprint import _turns
 from sknnopt.model_selection._scheduler import current_task
 
-SECONDS = 10
+SECONDS = 30
 WIDE = {"hidden_layer_sizes": (300, 300), "max_epochs": 1}
 
 

@@ -31,7 +31,7 @@ from sknnopt.data.batches import Table
 from sknnopt.model_selection._shared import SharedTensors
 from sknnopt.nn import MLP
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 THREADS = 32
 
@@ -236,7 +236,7 @@ def processes() -> dict[str, str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     environment.pop("OMP_NUM_THREADS", None)
     done = subprocess.run(
-        [sys.executable, str(SCRIPT)], capture_output=True, text=True, timeout=110, check=False, env=environment
+        [sys.executable, str(SCRIPT)], capture_output=True, text=True, timeout=280, check=False, env=environment
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])

@@ -91,6 +91,21 @@ class Rows(ClassifierMixin, BaseEstimator):
         return self.classes_[np.mean(votes, axis=0).argmax(1)] if votes else np.repeat(self.classes_[0], len(X))
 
 
+def interrupt(sweep: lockstep) -> list[float]:
+    """Press Ctrl-C soon after a cohort has begun to train; return where it is noted when."""
+    when: list[float] = []
+
+    def press() -> None:
+        while not sweep.cohort_sizes:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        when.append(time.monotonic())
+        _thread.interrupt_main()
+
+    threading.Thread(target=press, daemon=True).start()
+    return when
+
+
 def broken_score(estimator: Any, X: Any, y: Any) -> float:
     if estimator.learning_rate == 0.02:
         raise RuntimeError("a scorer's fault")
@@ -169,23 +184,21 @@ def test_an_error_inside_a_nested_search_ends_that_search_alone(n_jobs: int) -> 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_interrupt_ends_everything_within_an_epoch(n_jobs: int) -> None:
     search = GridSearchCV(LONG, {"learning_rate": np.logspace(-4, -2, 8)}, cv=FOLDS)
-    timer = threading.Timer(1.0, _thread.interrupt_main)
-    timer.start()
-    began = time.monotonic()
-    with lockstep(n_jobs=n_jobs) as sweep, pytest.raises(KeyboardInterrupt):
-        search.fit(X, y)
-    assert time.monotonic() - began < 10
-    assert sweep.cohort_sizes
+    with lockstep(n_jobs=n_jobs) as sweep:
+        interrupted = interrupt(sweep)
+        with pytest.raises(KeyboardInterrupt):
+            search.fit(X, y)
+    assert time.monotonic() - interrupted[0] < 10
     with lockstep(n_jobs=n_jobs):
         assert cross_val_score(NETWORK, X, y).shape == (5,)
 
 
 def test_an_interrupt_while_searches_are_nested() -> None:
     search = GridSearchCV(LONG, {"learning_rate": np.logspace(-4, -2, 3)}, cv=FOLDS)
-    timer = threading.Timer(1.0, _thread.interrupt_main)
-    timer.start()
-    with lockstep(), pytest.raises(KeyboardInterrupt):
-        cross_val_score(search, X, y)
+    with lockstep() as sweep:
+        interrupt(sweep)
+        with pytest.raises(KeyboardInterrupt):
+            cross_val_score(search, X, y)
 
 
 def test_a_callback_that_raises_keyboard_interrupt_is_the_users_wish() -> None:
@@ -288,9 +301,8 @@ def test_a_network_of_ones_own_trains_among_the_others() -> None:
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_block_serves_again_after_an_interrupt(nested: bool, n_jobs: int) -> None:
     search: Any = GridSearchCV(LONG, {"learning_rate": np.logspace(-4, -2, 4)}, cv=FOLDS)
-    with lockstep(n_jobs=n_jobs):
-        timer = threading.Timer(0.7, _thread.interrupt_main)
-        timer.start()
+    with lockstep(n_jobs=n_jobs) as sweep:
+        interrupt(sweep)
         with pytest.raises(KeyboardInterrupt):
             cross_val_score(search, X, y) if nested else search.fit(X, y)
         assert cross_val_score(NETWORK, X, y).shape == (5,)
