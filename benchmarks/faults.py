@@ -30,8 +30,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from sknnopt import NNClassifier, lockstep
-from sknnopt.checkpoints import Checkpoint, CheckpointWarning
+from sknnopt.checkpoints import Checkpoint, CheckpointWarning, _store
 from sknnopt.engine._cohort import Cohort
+
+_store.SHARE = 0.5  # these runs are short: half of their time may be spent on writing, not a fiftieth
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:300], Y[:300]
@@ -143,7 +145,7 @@ def tormented(name: str, kills: int, interval: float, chance: random.Random, fol
         kept = folder / f"kept{ended}"
         while not out.exists():
             child = start(run, Checkpoint(kept, interval=interval), out)
-            end = child.started + chance.uniform(0.0, 0.5 * seconds)
+            end = child.started + chance.uniform(0.0, 0.8 * seconds)
             while (alive := child.alive()) and time.monotonic() < end:
                 time.sleep(0.001)
             if alive and killed < kills:
@@ -176,7 +178,7 @@ def epochs_of(out: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=70, help="of each kind of run")
-    parser.add_argument("--interval", type=float, default=0.05, help="seconds between checkpoints")
+    parser.add_argument("--interval", type=float, default=0.02, help="seconds between checkpoints")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     chance = random.Random(options.seed)
