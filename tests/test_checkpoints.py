@@ -38,6 +38,7 @@ from sknnopt import NNClassifier, NNRegressor, load, lockstep, optimizers, save,
 from sknnopt.checkpoints import Checkpoint, CheckpointWarning, _files
 from sknnopt.checkpoints._code import is_installed
 from sknnopt.checkpoints._content import Unkeyable, digest
+from sknnopt.checkpoints._files import Entry
 from sknnopt.checkpoints._store import store_of
 from sknnopt.checkpoints._versions import code_version
 from sknnopt.engine import _cohort, checkpointing
@@ -449,6 +450,15 @@ class TestDamage:
         assert path.with_name(f"{path.name}.damaged").exists()
         store_of.__self__.begin()
         same(basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y), whole)
+        assert epochs["members"] == 8
+
+    @pytest.mark.parametrize("document", [{}, {"members": []}, {"members": [{"result": {"history": 3}}]}])
+    def test_what_no_training_has_written_is_not_used(self, document, folder, epochs):
+        whole, path = self.kept(folder)
+        (key,) = _files.keys(path)
+        _files.write(path, [Entry(key, True, document, {})])
+        with pytest.warns(CheckpointWarning, match="holds what no training has written .*; the fit begins anew"):
+            same(basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y), whole)
         assert epochs["members"] == 8
 
     def test_other_files_are_left_alone(self, folder):

@@ -99,8 +99,7 @@ def kept_jobs(jobs: Sequence[Job]) -> tuple[list[Job], dict[int, Result]]:
         crew = _crew([jobs[i] for i in places])
         if crew is None:
             continue
-        entry = crew.store.find(crew.key)
-        members = _members(entry, crew)
+        entry, members = _found(crew)
         for place, (i, (standing, result)) in enumerate(zip(places, members, strict=True)):
             if entry is not None and entry.final and result is not None:
                 results[i] = result
@@ -108,6 +107,21 @@ def kept_jobs(jobs: Sequence[Job]) -> tuple[list[Job], dict[int, Result]]:
             progress = out[i].progress if standing is None else standing.progress
             out[i] = replace(out[i], progress=progress, kept=Kept(crew, place, standing, result))
     return out, results
+
+
+def _found(crew: Crew) -> tuple[Entry | None, list[tuple[Standing | None, Result | None]]]:
+    """Return what is kept of a crew, and what it says of each member; nothing if it makes no sense."""
+    entry = crew.store.find(crew.key)
+    try:
+        return entry, _members(entry, crew)
+    except Exception as error:
+        warnings.warn(
+            f"A checkpoint holds what no training has written ({type(error).__name__}: {error!s:.200}); the fit begins "
+            "anew.",
+            CheckpointWarning,
+            stacklevel=2,
+        )
+        return None, _members(None, crew)
 
 
 def _crew(jobs: Sequence[Job]) -> Crew | None:
@@ -145,6 +159,8 @@ def _table(table: Table) -> Any:
 def _members(entry: Entry | None, crew: Crew) -> list[tuple[Standing | None, Result | None]]:
     if entry is None:
         return [(None, None)] * crew.size
+    if len(entry.document["members"]) != crew.size:
+        raise ValueError(f"there are not {crew.size} members")
     out: list[tuple[Standing | None, Result | None]] = []
     for i, document in enumerate(entry.document["members"]):
         own = _of(entry, i)
