@@ -60,6 +60,7 @@ DOCUMENTED = (
     r"Input X contains (NaN|infinity or a value too large)",
     r"With preprocessing=None, X must hold numbers of float(32|64) alone",
     r"The classes, \[.*\], are not in class_weight",
+    r"For multi-output, class_weight should be a list of dicts, or the string 'balanced'",
 )
 """What a fit may say of settings and data that are fine by themselves but not together, besides of parameters."""
 
