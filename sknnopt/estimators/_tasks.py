@@ -68,6 +68,7 @@ class Tasks:
             whole = kept[0] if len(kept) == 1 else MemberAverage(kept, own.loss_.link)
             return {
                 "module_": whole.eval(),
+                "_fitted_shape": own._shape(),
                 "_settings": Settings.plain(kinds),
                 "recipe_weights_": np.full(kinds, 1 / kinds),
                 "n_outputs_": own.loss_.n_scores(own.target_.n_outputs_),
