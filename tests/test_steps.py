@@ -1,5 +1,7 @@
 """One step of the engine against autograd: mixed rows, layers of other rates, decay that changes."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from sknnopt import NNClassifier, NNRegressor
 from sknnopt._random import MemberRandom
 from sknnopt.engine._layers import LayerRates
 from sknnopt.optimizers import SAM
-from sknnopt.regularization import L1, MaxNorm
+from sknnopt.regularization import L1, L2, MaxNorm
 from sknnopt.schedules import CosLog, Scheduled
 
 X, Y = (part[:120] for part in load_breast_cancer(return_X_y=True))
@@ -288,3 +290,45 @@ def test_thresholds_are_in_proportion_to_the_steps_that_prodigy_takes():
         X, Y
     )
     assert all(weight.count_nonzero() > 0 for weight in clf.module_.parameters() if weight.ndim > 1)
+
+
+@pytest.mark.parametrize("penalty", [None, L2(0.1)])
+def test_sam_steps_along_the_gradient_a_radius_uphill(penalty):
+    """Foret et al. 2021, equation 2; the gradient there is taken anew, with the penalty's."""
+    before = still(NNClassifier, label_smoothing=0.0)
+    rows, target = torch.from_numpy(before.preprocessor_.transform(X)), torch.from_numpy(Y)
+
+    def slopes(module):
+        loss = F.cross_entropy(module(rows), target)
+        weights = [weight for weight in module.parameters() if weight.ndim > 1]
+        return gradients(module, loss if penalty is None else loss + 0.05 * sum(w.square().sum() for w in weights))
+
+    here = slopes(before.module_)
+    norm = torch.cat([slope.flatten() for slope in here]).norm()
+    uphill = copy.deepcopy(before.module_)
+    with torch.no_grad():
+        for weight, slope in zip(uphill.parameters(), here, strict=True):
+            weight.add_(slope, alpha=0.5 / norm.item())
+    there = slopes(uphill)
+    settings = {**STEP, "optimizer": SAM("sgd", rho=0.5), "label_smoothing": 0.0}
+    after = basic(NNClassifier, **settings, regularization=penalty).fit(X, Y)
+    assert max((a - b).abs().max() for a, b in zip(here, there, strict=True)) > 1e-3
+    assert_weights(after.module_, expected(before.module_, there))
+
+
+def test_a_gradient_taken_anew_has_the_same_masks():
+    settings = {**STEP, "dropout": 0.5, "max_epochs": 3}
+    plain, same = (
+        basic(NNClassifier, **{**settings, "optimizer": kind}).fit(X, Y) for kind in ("sgd", SAM("sgd", rho=1e-12))
+    )
+    assert_weights(same.module_, list(plain.module_.parameters()))
+
+
+def test_a_line_search_sees_the_penalty_in_values_and_gradients():
+    """Where it ends the gradient of loss and penalty is zero, though few steps were taken."""
+    settings = {**STEP, "optimizer": "lbfgs", "learning_rate": 1.0, "max_epochs": 40, "label_smoothing": 0.0}
+    after = basic(NNClassifier, **settings, regularization=L2(0.05)).fit(X, Y)
+    rows, target = torch.from_numpy(after.preprocessor_.transform(X)), torch.from_numpy(Y)
+    weights = [weight for weight in after.module_.parameters() if weight.ndim > 1]
+    loss = F.cross_entropy(after.module_(rows), target) + 0.025 * sum(w.square().sum() for w in weights)
+    assert max(slope.abs().max() for slope in gradients(after.module_, loss)) < 1e-5
