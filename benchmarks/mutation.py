@@ -137,6 +137,7 @@ class Hunt:
     def __init__(self, files: list[Path], options: argparse.Namespace) -> None:
         self.files, self.options = files, options
         self.found: dict[str, dict[str, Any]] = {}
+        self.before = json.loads(options.again.read_text(encoding="utf-8")) if options.again else {}
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         torch.set_num_threads(1)
@@ -146,14 +147,17 @@ class Hunt:
         for path in self.files:
             module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
             for lines, line, described, tree in list(mutants(path))[:: self.options.every]:
+                label = f"{path.relative_to(ROOT)}:{line}: {described} #{len(self.found)}"
+                if self.before.get(label, {}).get("fate") == "killed":
+                    self.found[label] = self.before[label]
+                    continue
                 near = reached.get(f"{path}:{line}", [])
                 near = near or list({test for one in lines for test in reached.get(f"{path}:{one}", [])})
                 order = sorted(near, key=lambda test: (-killers[test], seconds[test]))
                 end, killer = self.in_a_fork(lambda: self.hunt(module, tree, order), self.options.seconds)  # noqa: B023
                 killers[killer or ""] += 1
-                label = f"{path.relative_to(ROOT)}:{line}: {described}"
                 fate = "timeout" if end else "killed" if killer else "lives" if near else "not reached"
-                self.found[label + f" #{len(self.found)}"] = {"fate": fate, "by": killer}
+                self.found[label] = {"fate": fate, "by": killer}
                 if fate in ("lives", "not reached"):
                     print(f"{fate}: {label} ({len(near)} tests)", flush=True)
         return True
@@ -220,6 +224,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=30, help="of processor time for one mutant")
     parser.add_argument("--tests", nargs="*", default=TESTS)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--again", type=Path, help="an earlier --out: those that died there are not tried again")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     hunt = Hunt([path.resolve() for path in options.files], options)
