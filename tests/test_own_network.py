@@ -221,3 +221,14 @@ class TestForms:
         X, y = IRIS
         network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
         basic(NNClassifier, **{**QUICK, "batch_size": 149}, network=network).fit(X, y).predict(X[:1])
+
+
+def test_batches_of_one_row_that_a_module_normalises_over() -> None:
+    """Found among random settings: torch's own message knows of no ``batch_size``."""
+
+    def normalised(rows: int, scores: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(rows, 4), nn.BatchNorm1d(4), nn.Linear(4, scores))
+
+    network = basic(NNClassifier, **{**QUICK, "batch_size": 1}, network=normalised)
+    with pytest.raises(ValueError, match=r"Sequential normalises over the rows.*set batch_size to at least 2"):
+        network.fit(*IRIS)

@@ -61,6 +61,7 @@ DOCUMENTED = (
     r"With preprocessing=None, X must hold numbers of float(32|64) alone",
     r"The classes, \[.*\], are not in class_weight",
     r"For multi-output, class_weight should be a list of dicts, or the string 'balanced'",
+    r"normalises over the rows of a batch, and a batch has one row alone: set batch_size to at least 2",
 )
 """What a fit may say of settings and data that are fine by themselves but not together, besides of parameters."""
 

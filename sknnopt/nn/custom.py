@@ -216,6 +216,13 @@ class BoundModule:
                 f"The network {type(self._module).__name__} does not fit its rows: it is given n_inputs={n_inputs}"
                 f" encoded inputs a row, shape {tuple(rows.shape)}, and torch says: {error}. {USE_A_FACTORY}"
             ) from error
+        except ValueError as error:
+            if len(rows) > 1 or not self._module.training or "more than 1 value" not in str(error):
+                raise
+            raise ValueError(
+                f"The network {type(self._module).__name__} normalises over the rows of a batch, and a batch has one "
+                f"row alone: set batch_size to at least 2, and train on more than one row. torch says: {error}"
+            ) from error
         self._ran = True
         return scores
 
