@@ -5,7 +5,6 @@ python -m benchmarks.mutation [sknnopt/engine/_step.py ...] [--every 1] [--secon
 The tests are collected once. A process forked from there runs them all and notes which lines of the files each of
 them reaches; then each mutant has a process of its own, which takes over the changed functions and runs the tests that
 reach the changed line, those first that have found others, until one fails. Prints the mutants that live, and counts.
-`docs/mutants.md` tells why those that live there do. Needs a system with `fork`, and the test extra.
 """
 
 import argparse
