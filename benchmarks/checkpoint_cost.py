@@ -52,9 +52,9 @@ def sweep(repeats: int) -> Callable[[str | None], None]:
 
 
 RUNS = {
-    "(100,), 20,000 rows, one network": lambda: fitted(20_000, **PLAIN, hidden_layer_sizes=100, max_epochs=40),
+    "(100,), 20,000 rows, one network": lambda: fitted(20_000, **PLAIN, hidden_layer_sizes=100, max_epochs=500),
     "(256, 256, 256), 5,000 rows, one network": lambda: fitted(
-        5_000, **PLAIN, hidden_layer_sizes=(256,) * 3, max_epochs=30
+        5_000, **PLAIN, hidden_layer_sizes=(256,) * 3, max_epochs=120
     ),
     "defaults, 2,000 rows, 12 networks": lambda: fitted(2_000, random_state=0, max_epochs=40),
     "sweeps of 80 tiny networks": lambda: sweep(10),
