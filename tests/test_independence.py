@@ -15,6 +15,7 @@ from torch import nn
 from sknnopt import activations, averaging, embeddings, initializers, losses, optimizers, regularization, schedules
 from sknnopt.data.batches import Table
 from sknnopt.engine import Job, Techniques, Validation, train
+from sknnopt.engine._member import Member
 from sknnopt.estimators._parameters import NETWORKS
 from sknnopt.nn import CustomNetwork, Inputs
 
@@ -659,3 +660,44 @@ def test_an_exception_leaves_nothing_behind(count, error, custom):
     with pytest.raises(type(error)):
         train(jobs)
     assert surroundings() == before
+
+
+class Counting(Failing):
+    """An observer that counts epochs."""
+
+    def __init__(self):
+        self.epochs = 0
+
+    def epoch_end(self, record, output):
+        self.epochs += 1
+
+
+def test_an_interrupt_is_for_all_at_once():
+    """An exception ends its own member alone, after which the others go on to their end."""
+    for error, epochs in ((ValueError("stop"), 4), (KeyboardInterrupt(), 1)):
+        counts = Counting()
+        jobs = [replace(job, epochs=4, validation=None) for job in draw_jobs(1600, 3)]
+        jobs[0], jobs[2] = replace(jobs[0], observer=Failing(error)), replace(jobs[2], observer=counts)
+        with pytest.raises(type(error)):
+            train(jobs)
+        assert counts.epochs <= epochs
+        assert (counts.epochs == 4) == isinstance(error, ValueError)
+
+
+def test_dropout_rates_stay_below_one():
+    job = draw_jobs(1700, 1, dropout_schedule=True, hidden=(9, 4), drops=[True, True])[0]
+    own = replace(job.techniques, dropout=(0.5, 0.1), dropout_schedule=schedules.get(lambda progress: 3 - 0 * progress))
+    rates = Member(replace(job, techniques=own)).dropout_rates()
+    assert (rates[:, 0] == 1 - 2**-16).all()
+    np.testing.assert_allclose(rates[:, 1], 0.3)
+
+
+@pytest.mark.parametrize("name", ["gradient_noise", "gradient_centralization"])
+def test_padding_stays_zero_where_penalties_write_into_it(name):
+    for job in draw_jobs(1800, 2, penalty=name, optimizer="sgd", hidden=(5,), drops=[False], n_features=3):
+        result = train([job])[0]
+        inside = torch.zeros(1, len(result.parameters), dtype=torch.bool)
+        for view in job.network.layout.views(inside).values():
+            view.fill_(True)
+        assert result.parameters[inside[0]].any()
+        assert not result.parameters[~inside[0]].any()

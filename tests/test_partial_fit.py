@@ -295,3 +295,15 @@ class TestWarmStart:
         X, y = IRIS
         clf = basic(NNClassifier, **{**QUICK, "hidden_layer_sizes": [16]}, warm_start=True).fit(X, y)
         pickle.loads(pickle.dumps(clf)).set_params(hidden_layer_sizes=(16,)).fit(X, y)
+
+
+def test_a_plateau_is_waited_for_across_calls():
+    X, y = DIABETES
+    schedule = schedules.Plateau(patience=1, factor=0.5, threshold=0.9)  # hardly an epoch is as much better
+    settings = {**QUICK, "max_epochs": 8, "schedule": schedule}
+    whole, parts = basic(NNRegressor, **settings).fit(X, y), basic(NNRegressor, **settings)
+    for _ in range(8):
+        parts.partial_fit(X, y)
+    rates = [[record["learning_rate"] for record in reg.history_] for reg in (whole, parts)]
+    assert rates[0] == rates[1]
+    assert len(set(rates[0])) >= 3

@@ -332,3 +332,12 @@ def test_a_line_search_sees_the_penalty_in_values_and_gradients():
     weights = [weight for weight in after.module_.parameters() if weight.ndim > 1]
     loss = F.cross_entropy(after.module_(rows), target) + 0.025 * sum(w.square().sum() for w in weights)
     assert max(slope.abs().max() for slope in gradients(after.module_, loss)) < 1e-5
+
+
+def test_frozen_layers_count_nothing_in_the_norm_that_is_clipped():
+    frozen = {"layer_rates": {"dense_0": 0.0}}
+    before = still(NNClassifier, **frozen)
+    after = basic(NNClassifier, **{**STEP, "gradient_clipping": 1e-3}, **frozen).fit(X, Y)
+    pairs = zip(before.module_.parameters(), after.module_.parameters(), strict=True)
+    moved = torch.cat([(new - old).detach().flatten() for old, new in pairs])
+    assert moved.norm().item() == pytest.approx(0.5 * 1e-3, rel=1e-3)
