@@ -1,4 +1,4 @@
-"""Mutants of the engine and the optimizers: one small change each, which some test should notice.
+"""Mutants of the engine's step, of what ends training, and of the optimizers: small changes that tests should notice.
 
 python -m benchmarks.mutation [sknnopt/engine/_step.py ...] [--every 1] [--seconds 30] [--out mutants.json]
 
@@ -27,10 +27,11 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parent.parent
-FILES = ["engine/_step.py", "engine/_member.py", *(f"optimizers/_{name}.py" for name in ("base", "sgd", "adam"))]
+FILES = [f"engine/_{name}.py" for name in ("step", "member", "finite")] + ["optimizers/_*.py"]
 TESTS = [
-    "steps", "members", "engine", "optimizers", "optimizers_layers", "divergence", "early_stopping", "averaging",
-    "laws", "fit_weights", "partial_fit", "skorch", "regularization_layers", "independence", "fit_data", "adaptive",
+    "steps", "members", "engine", "optimizers", "optimizers_layers", "torch_optimizers", "divergence", "early_stopping",
+    "averaging", "laws", "fit_weights", "partial_fit", "skorch", "regularization_layers", "independence", "fit_data",
+    "adaptive",
 ]  # fmt: skip
 LEFT_OUT = "n_jobs or every_embedding or every_activation or single_columns or every_penalty or every_normalization"
 SWAPS: dict[type, type] = {
@@ -39,6 +40,10 @@ SWAPS: dict[type, type] = {
     ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or,
     ast.Or: ast.And, ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr,
 }  # fmt: skip
+
+
+def files() -> list[Path]:
+    return sorted(path for pattern in FILES for path in (ROOT / "sknnopt").glob(pattern))
 
 
 def changes(node: ast.AST) -> Iterator[ast.AST]:
@@ -218,7 +223,7 @@ class Hunt:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=Path, default=[ROOT / "sknnopt" / name for name in FILES])
+    parser.add_argument("files", nargs="*", type=Path, default=files())
     parser.add_argument("--every", type=int, default=1, help="take each nth mutant of a file")
     parser.add_argument("--seconds", type=int, default=30, help="of processor time for one mutant")
     parser.add_argument("--tests", nargs="*", default=TESTS)
