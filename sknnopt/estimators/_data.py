@@ -25,7 +25,7 @@ SHARED_STOPPING_ROWS = 50
 """The same of several members, which withhold different rows."""
 
 
-_NO_NUMBERS = ("could not convert", "Cannot cast")
+_NO_NUMBERS = ("could not convert", "Cannot cast", "setting an array element with a sequence.")
 """How numpy and pandas begin to say that a column holds something else than numbers."""
 
 
@@ -173,6 +173,7 @@ def encode(
             finite = np.isfinite(values.sum())
         if finite:
             return values
+    _check_kinds(X, dtype)
     options = {"dtype": dtype, "accept_sparse": "csr", "estimator": estimator, "input_name": "X", "allow_nd": allow_nd}
     try:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -182,6 +183,16 @@ def encode(
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"With preprocessing=None, X must hold numbers of {dtype} alone. {error!s:.200}") from error
+
+
+def _check_kinds(X: Any, dtype: np.dtype[Any]) -> None:
+    """Refuse what would become some number or other: dates, in whatever unit they have, and frames without columns."""
+    kinds = [X.dtype] if hasattr(X, "dtype") else list(getattr(X, "dtypes", []))
+    for kind in kinds:
+        if getattr(kind, "kind", "") in ("M", "m") or getattr(kind, "is_temporal", bool)():
+            raise TypeError(f"With preprocessing=None, X must hold numbers of {dtype} alone. Got {kind}.")
+    if 0 in getattr(X, "shape", ()):
+        check_array(np.empty(X.shape))
 
 
 def as_table(X: Any, target: NDArray[Any], weight: NDArray[np.float64] | None) -> Table:
