@@ -348,6 +348,20 @@ class TestTargets:
         with pytest.raises((TypeError, ValueError), match=message):
             basic(NNRegressor, **QUICK).fit(X, y)
 
+    @pytest.mark.parametrize(
+        ("rows", "y", "error", "message"),
+        [
+            (np.full((2, 2), np.inf), [1.0, 2.0], ValueError, "Input X contains infinity"),
+            (X[:2, :1], [1.0, 2.0], ValueError, "X has 1 features"),
+            (X[:2], [1.0, np.nan], ValueError, "Input y contains NaN"),
+            (X[:2], ["a", "b"], ValueError, "Targets y must be numbers|dtype='numeric'"),
+        ],
+        ids=["infinite", "narrow", "missing", "strings"],
+    )
+    def test_of_rows_to_be_judged_by(self, rows, y, error, message):
+        with pytest.raises(error, match=f"Of X_val, y_val and sample_weight_val: ({message})"):
+            basic(NNRegressor, **QUICK).fit(X, NUMBERS, X_val=rows, y_val=y)
+
     def test_too_large_are_refused(self):
         with pytest.raises(ValueError, match=r"Input y contains a value beyond plus or minus 1e\+300. Divide y"):
             basic(NNRegressor, **QUICK).fit(X, SIGN * LARGEST)

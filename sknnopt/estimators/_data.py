@@ -1,6 +1,7 @@
 """From the user's arrays to the engine's table: checks, split, encoding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -95,6 +96,16 @@ def check_held_out(X: Any, y: Any, sample_weight: Any) -> None:
         raise ValueError(f"{given} was given without {other}.")
     if X is None and sample_weight is not None:
         raise ValueError("sample_weight_val was given without X_val and y_val.")
+
+
+@contextmanager
+def naming_held_out() -> Iterator[None]:
+    """Say that it is the rows to be judged by with which something is wrong."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"Of X_val, y_val and sample_weight_val: {error}") from error
 
 
 def as_two_dimensional(X: Any, *, allow_nd: bool = False) -> Any:
