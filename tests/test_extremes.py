@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -26,6 +27,7 @@ from sknnopt import (
 )
 from sknnopt._compat import Interval, InvalidParameterError
 from sknnopt.data import TableEncoder
+from sknnopt.data.columns import ArrayColumn
 from sknnopt.losses import Quantile
 from sknnopt.schedules import with_warmup
 
@@ -178,6 +180,22 @@ class TestObjects:
             with pytest.raises(kind, match=r"With preprocessing=None, X must hold numbers of float32 alone"):
                 basic(make, **QUICK, preprocessing=None).fit(table, target(make))
 
+    def test_tuples_as_categories(self, make):
+        table = pd.DataFrame({"c": pd.Categorical([(1, 2), (2, 3)] * (ROWS // 2))})
+        with pytest.raises(TypeError, match="Column 'c': holds tuples as categories"):
+            basic(make, **QUICK).fit(table, target(make))
+
+    @pytest.mark.parametrize("unit", ["datetime64[ns]", "timedelta64[ms]"])
+    def test_dates_alone_without_preprocessing(self, make, unit):
+        """numpy would make them numbers of whatever unit, and one that is missing the least of these."""
+        dates = np.arange(ROWS).astype(unit)[:, None]
+        dates[3] = "NaT"
+        for table in (dates, pd.DataFrame(dates), pl.DataFrame(dates)):
+            with pytest.raises(TypeError, match="With preprocessing=None, X must hold numbers of float32 alone"):
+                basic(make, **QUICK, preprocessing=None).fit(table, target(make))
+        with pytest.raises(ValueError, match=r"Found array with 0 feature\(s\)"):
+            basic(make, **QUICK, preprocessing=None).fit(pd.DataFrame(index=range(ROWS)), target(make))
+
     def test_ten_thousand_categories(self, make):
         levels = [f"level {number}" for number in range(10_000)]
         table = pd.DataFrame({"c": levels, "b": np.arange(10_000.0)})
@@ -190,6 +208,26 @@ class TestObjects:
         whole = np.column_stack([np.arange(10_000), np.arange(10_000) % 7])
         network = basic(make, **{**QUICK, "batch_size": 2048}, categorical_features=[0]).fit(whole, y)
         finite(network, whole + 5000)
+
+
+class TestDates:
+    @pytest.mark.parametrize("kind", ["datetime64", "timedelta64"])
+    @pytest.mark.parametrize(
+        ("unit", "seconds"), [("W", 604800), ("D", 86400), ("h", 3600), ("us", 1e-6), ("as", 1e-18), ("10ms", 1e-2)]
+    )
+    def test_of_any_unit_and_size(self, kind, unit, seconds):
+        ticks = np.array([2**61, -(2**61), 3])
+        found = ArrayColumn(np.append(ticks.astype(f"{kind}[{unit}]"), np.array("NaT", f"{kind}[{unit}]"))).numbers()
+        assert_allclose(found, np.append(ticks * float(seconds), np.nan), rtol=1e-15)
+
+    def test_of_far_years(self):
+        found = ArrayColumn(np.array([10**12, -(10**12)]).astype("datetime64[Y]")).numbers()
+        assert_allclose(found, [1e12 * 365.2425 * 86400, -1e12 * 365.2425 * 86400], rtol=1e-6)
+
+    @pytest.mark.parametrize("make", BOTH)
+    def test_durations_of_no_fixed_length(self, make):
+        with pytest.raises(TypeError, match=r"Column 0: holds timedelta64\[M\], which has no fixed length"):
+            basic(make, **QUICK).fit(np.arange(ROWS).astype("timedelta64[M]")[:, None], target(make))
 
 
 @pytest.mark.parametrize("make", BOTH)
@@ -244,6 +282,21 @@ class TestLabels:
         y = np.array([0, 2**64 - 1], dtype=np.uint64)[CLASSES]
         assert basic(NNClassifier, **QUICK).fit(X, y).predict(X).dtype == np.uint64
 
+    @pytest.mark.parametrize(
+        ("labels", "error", "message"),
+        [
+            (pd.to_datetime(["2020-01-01", None]), ValueError, "Input y contains NaT"),
+            (pd.Series(["a", pd.NA], dtype="string"), ValueError, "Input y contains NA"),
+            (pd.Series(["a", pd.NA], dtype=object), ValueError, "Input y contains NA"),
+            (pd.Series(["a", 1], dtype=object), TypeError, r"y must be all strings or all numbers. Got \['str', 'int'"),
+            ([1.7e308, -1.7e308], ValueError, "Unknown label type: continuous"),
+        ],
+        ids=["NaT", "NA", "NA among objects", "mixed", "sums overflow"],
+    )
+    def test_missing_or_of_several_types(self, labels, error, message):
+        with pytest.raises(error, match=message):
+            basic(NNClassifier, **QUICK).fit(X, pd.Series(labels).take(CLASSES))
+
 
 class TestTargets:
     @pytest.mark.parametrize("loss", [*losses.names("regression"), Quantile(quantile=[0.1, 0.5, 0.9])], ids=str)
@@ -277,6 +330,37 @@ class TestTargets:
         )
         low, high = ends if len(ends) == 2 else (ends[0].min, ends[0].max)
         finite(basic(NNRegressor, **QUICK).fit(X, np.where(CLASSES, dtype(low), dtype(high)).astype(dtype)), X)
+
+    @pytest.mark.parametrize(
+        ("y", "message"),
+        [
+            ([None, 1.0] * (ROWS // 2), "Input y contains NaN"),
+            (pd.Series(["a", "b"] * (ROWS // 2)), "y must be numbers. could not convert string to float"),
+            (pd.Series(["a", "b"] * (ROWS // 2), dtype="category"), "y must be numbers. could not convert"),
+            ([10**400, 1] * (ROWS // 2), "y must be numbers. int too large"),
+            (pd.Series([pd.NA, "b"] * (ROWS // 2), dtype=object), "y must be numbers. float"),
+            (np.arange(ROWS).astype("datetime64[D]"), r"y must be numbers. Got datetime64\[D\]"),
+            (pd.to_timedelta(["1h", None] * (ROWS // 2)), r"y must be numbers. Got timedelta64"),
+        ],
+        ids=["None", "strings", "category", "10**400", "NA", "dates", "NaT"],
+    )
+    def test_that_are_no_numbers_are_refused(self, y, message):
+        with pytest.raises((TypeError, ValueError), match=message):
+            basic(NNRegressor, **QUICK).fit(X, y)
+
+    @pytest.mark.parametrize(
+        ("rows", "y", "error", "message"),
+        [
+            (np.full((2, 2), np.inf), [1.0, 2.0], ValueError, "Input X contains infinity"),
+            (X[:2, :1], [1.0, 2.0], ValueError, "X has 1 features"),
+            (X[:2], [1.0, np.nan], ValueError, "Input y contains NaN"),
+            (X[:2], ["a", "b"], ValueError, "Targets y must be numbers|dtype='numeric'"),
+        ],
+        ids=["infinite", "narrow", "missing", "strings"],
+    )
+    def test_of_rows_to_be_judged_by(self, rows, y, error, message):
+        with pytest.raises(error, match=f"Of X_val, y_val and sample_weight_val: ({message})"):
+            basic(NNRegressor, **QUICK).fit(X, NUMBERS, X_val=rows, y_val=y)
 
     def test_too_large_are_refused(self):
         with pytest.raises(ValueError, match=r"Input y contains a value beyond plus or minus 1e\+300. Divide y"):
@@ -320,6 +404,29 @@ class TestWeights:
 def test_weights_of_classes() -> None:
     for weights in ({0: 1e300, 1: 1e-300}, {0: LARGEST, 1: LARGEST}, {0: 5e-324, 1: 5e-324}):
         finite(basic(NNClassifier, **QUICK, class_weight=weights).fit(X, CLASSES), X)
+
+
+@pytest.mark.parametrize("weight", [-1, -1e-9, np.nan, np.inf, None, "a"])
+def test_weights_of_classes_that_are_none(weight) -> None:
+    with pytest.raises(ValueError, match=f"class_weight must have finite numbers of at least 0. Got {weight!r} of 1"):
+        basic(NNClassifier, **QUICK, class_weight={0: 1.0, 1: weight}).fit(X, CLASSES)
+    several, labels = [{0: 1.0, 1: weight}] * 2, np.column_stack([CLASSES, CLASSES])
+    with pytest.raises(ValueError, match="class_weight must have finite numbers"):
+        basic(NNClassifier, **QUICK, class_weight=several).fit(X, labels)
+
+
+@pytest.mark.parametrize("weight", [np.full(ROWS, "a"), sparse.csr_array(np.ones((ROWS, 1))), np.full(ROWS, 1j)])
+@pytest.mark.parametrize("make", BOTH)
+def test_weights_that_are_no_numbers(make, weight) -> None:
+    with pytest.raises(ValueError, match="sample_weight must be numbers"):
+        basic(make, **QUICK).fit(X, target(make), weight)
+
+
+def test_weights_that_pandas_lends() -> None:
+    """Such an array cannot be written to."""
+    weight = pd.Series(np.ones(ROWS), dtype="Int64")
+    same = basic(NNClassifier, **QUICK).fit(X, CLASSES, np.ones(ROWS)).predict_proba(X)
+    assert_array_equal(basic(NNClassifier, **QUICK).fit(X, CLASSES, weight).predict_proba(X), same)
 
 
 TECHNIQUES = {

@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,31 @@ def test_what_joblib_puts_into_a_file_was_in_memory(tmp_path: Path, monkeypatch:
         assert stays_on_disk(table[2:]) == stays
 
 
+@pytest.mark.parametrize("layout", ["plain", "by columns", "columns", "every other", "unaligned", "swapped"])
+def test_reading_rows_takes_no_more_than_these(tmp_path: Path, layout: str) -> None:
+    """numpy's take would copy the whole of an array that is not plain, for each batch."""
+    path, shape, kind = tmp_path / "X", (100_000, 10), ">f4" if layout == "swapped" else "f4"
+    order: Any = "F" if layout == "by columns" else "C"
+    table = np.memmap(path, kind, "w+", 3 if layout == "unaligned" else 0, shape, order)
+    table[:] = np.arange(len(table))[:, None]
+    view = {"columns": table[:, 2:], "every other": table[::2]}.get(layout, table)
+    rows = np.array([0, 7, 40_000])
+    tracemalloc.start()
+    found = OnDisk(view).read(rows)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert_array_equal(found, view[rows])
+    assert most < 100_000
+
+
+@pytest.mark.parametrize("layout", ["F", "swapped"])
+def test_a_fit_does_not_depend_on_how_numbers_lie(to_disk: ToDisk, layout: str) -> None:
+    table = np.asfortranarray(X) if layout == "F" else X.astype(">f4")
+    network = basic(NNClassifier, **QUICK, early_stopping=True)
+    expected = clone(network).fit(to_disk(X), y).predict_proba(X)
+    assert_array_equal(network.fit(to_disk(table), y).predict_proba(to_disk(table)), expected)
+
+
 @pytest.mark.parametrize("numbers", ["robust", "auto", "standard", "quantile_normal"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_encoders_are_those_of_an_array_within_a_sample(to_disk: ToDisk, numbers: str, weighted: bool) -> None:
@@ -118,6 +144,36 @@ def test_beyond_a_sample_all_but_quantiles_is_exact(
         assert_allclose(found.scale_, expected.scale_, rtol=1e-6)
     assert_allclose(ours, theirs, atol=0.5)
     assert_allclose(ours.mean(axis=0), theirs.mean(axis=0), atol=0.12)
+
+
+def test_a_missing_value_beside_numbers_that_are_all_the_same_is_kept(
+    to_disk: ToDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ends of the column are put into a sample in which it has one number and a missing one."""
+    monkeypatch.setattr(summary, "SAMPLE_ROWS", 1000)
+    places = summary._sample_places(N, 1, 0)
+    values = np.ones((N, 1))
+    values[places[1]] = np.nan
+    values[np.setdiff1d(np.arange(N), places)[0]] = 2
+    assert TableEncoder().fit_on_disk(OnDisk(to_disk(values)), seed=0).indicator_columns_.tolist() == [0]
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).max <= np.finfo(float).max, reason="a long double is a double here")
+@pytest.mark.parametrize("numbers", ["robust", "standard"])
+def test_long_doubles_beyond_float64_are_refused(
+    to_disk: ToDisk, numbers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary, "SAMPLE_ROWS", 1000)
+    table = to_disk(np.full((N, 1), np.longdouble("1e400")))
+    with pytest.raises(ValueError, match="Input X contains infinity or a value too large for dtype"):
+        TableEncoder(numbers=numbers).fit_on_disk(OnDisk(table), seed=0)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_too_few_rows_to_withhold_any(to_disk: ToDisk, rows: int) -> None:
+    network = basic(NNRegressor, **QUICK, early_stopping=True, validation_fraction=0.9)
+    with pytest.raises(ValueError, match=f"n_samples={rows} leaves none to train on; use early_stopping=False"):
+        network.fit(to_disk(X[:rows]), X[:rows, 0])
 
 
 def test_the_sample_follows_from_the_seed(to_disk: ToDisk, monkeypatch: pytest.MonkeyPatch) -> None:

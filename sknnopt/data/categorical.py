@@ -97,6 +97,8 @@ class Levels:
 
 
 def _sorted(levels: list[Hashable], *, missing: bool) -> NDArray[Any]:
+    if any(isinstance(level, tuple) for level in levels):  # an encoder would take them for rows
+        raise TypeError("holds tuples as categories. Make each a column, or join them to a string")
     column = np.empty((len(levels) + missing, 1), dtype=object)
     column[-1, 0] = np.nan
     for row, level in enumerate(levels):

@@ -15,6 +15,8 @@ Kind: TypeAlias = Literal["number", "category"]
 Mask: TypeAlias = NDArray[np.bool_] | None
 
 _BOOLEANS = (bool, np.bool_)
+_SECONDS = {"W": 604800.0, "D": 86400.0, "h": 3600.0, "m": 60.0}
+_PER_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9, "ps": 1e12, "fs": 1e15, "as": 1e18}
 _TIMES = (date, timedelta, np.datetime64, np.timedelta64)  # a datetime is a date, a Timestamp a datetime
 
 
@@ -150,12 +152,21 @@ def seconds(values: NDArray[Any]) -> NDArray[np.float64]:
     >>> import numpy as np
     >>> seconds(np.array(["1970-01-02", "NaT"], dtype="datetime64[D]"))
     array([86400.,    nan])
+
+    Raises
+    ------
+    TypeError
+        If they are durations in years or months, which are not of one length.
     """
-    if values.dtype.kind == "M":
-        if np.datetime_data(values.dtype)[0] in "YMW":
-            values = values.astype("datetime64[s]")
-        values = values - np.zeros((), values.dtype)
-    return np.asarray(values / np.timedelta64(1, "s"))
+    unit, count = np.datetime_data(values.dtype)
+    if unit in ("Y", "M"):
+        if values.dtype.kind == "m":
+            raise TypeError(f"holds {values.dtype}, which has no fixed length. Convert it to days")
+        values, unit, count = values.astype("datetime64[D]"), "D", 1
+    ticks = values.astype(np.int64).astype(np.float64) * count  # in integers days of far dates would overflow
+    out = ticks * _SECONDS[unit] if unit in _SECONDS else ticks / _PER_SECOND.get(unit, 1.0)
+    out[np.isnat(values)] = np.nan
+    return np.asarray(out)
 
 
 def unsupported(kind: object) -> TypeError:
@@ -189,7 +200,7 @@ def _kind_of_objects(values: NDArray[Any]) -> Kind:
 
 def _seconds_of(value: Any) -> float:
     if isinstance(value, np.datetime64 | np.timedelta64):
-        return float(seconds(np.asarray(value)))
+        return float(seconds(np.asarray(value)[None])[0])
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, date):

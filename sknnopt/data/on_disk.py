@@ -104,7 +104,10 @@ class OnDisk:
         """Return some rows, given by a slice or an array of their numbers, in an array that may be the file's."""
         if self._rows is not None:
             rows = self._rows[rows]
-        return self._values[rows] if isinstance(rows, slice) else self._values.take(rows, axis=0)
+        flags = self._values.flags
+        if isinstance(rows, slice) or not (flags.c_contiguous and flags.aligned):  # of others take copies all
+            return np.asarray(self._values[rows])
+        return self._values.take(rows, axis=0)
 
     def select(self, rows: Rows) -> "OnDisk":
         """Return some of the rows."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .categorical import Levels
 from .numeric import LARGEST, Statistics
 from .on_disk import OnDisk
-from .scaling import missing_in
+from .scaling import check_finite, missing_in
 
 __all__ = ["SAMPLE_NUMBERS", "SAMPLE_ROWS", "Summary", "exact_moments", "sampled", "summarize"]
 
@@ -95,6 +95,8 @@ def summarize(table: OnDisk, rows: Mask, weights: Floats | None, categorical: ND
         ends.take(numbers)
         for place, counts in columns.items():
             counts.take(part.values[:, place], part.weights)
+    with np.errstate(over="ignore"):  # a long double that float64 does not hold
+        check_finite(np.array([ends.low, ends.high]).astype(np.float64), table.dtype)
     if len(places) < seen:
         _complete(sample, ends)
     chosen = None if weights is None else weights[places]
@@ -164,7 +166,7 @@ def _complete(sample: NDArray[Any], ends: _Ends) -> None:
         most = int(np.where(gone, -np.inf, column).argmax())
         most = (least + 1) % len(column) if most == least else most
         column[least], column[most] = low, high
-        if missing and not gone.any():
+        if missing and not np.isnan(column).any():
             column[next(place for place in range(3) if place not in (least, most))] = np.nan
 
 

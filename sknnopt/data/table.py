@@ -14,19 +14,17 @@ from .._choices import suggestion
 from .._compat import Estimator, _check_feature_names_in
 from .categorical import Levels
 from .columns import Mask
+from .disk_table import FromDisk
 from .encoding import ROBUST, STATISTICS, Encoding, statistics_of
 from .max_abs import fit_max_abs
 from .numeric import Statistics
-from .on_disk import EncodedOnDisk, OnDisk
 from .reading import Columns, Table, as_columns, categorical_mask, is_plain, naming, read_table
-from .scaling import missing_in
-from .summary import exact_moments, summarize
 from .weights import counted_rows
 
 __all__ = ["TableEncoder"]
 
 
-class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class TableEncoder(FromDisk, TransformerMixin, Estimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Encode a raw table for a network.
 
     The encoding has first one column for each column of numbers, then a 0/1 column for each of those that
@@ -135,64 +133,6 @@ class TableEncoder(TransformerMixin, Estimator, auto_wrap_output_keys=None):  # 
     ) -> NDArray[Any] | sparse.csr_array:
         """The same as ``fit(X, y, sample_weight).transform(X)``, with each column converted once."""
         return self._fit(X, sample_weight, encode=True)
-
-    def fit_on_disk(self, X: OnDisk, sample_weight: ArrayLike | None = None, *, seed: int) -> Self:
-        """Learn the encoding from a table that stays on disk: ends, missing values, levels and moments from all rows.
-
-        Quantiles, and distinct values to be ranked, are those of a sample of at most
-        `sknnopt.data.summary.SAMPLE_ROWS` of the rows that count; of fewer rows the encoding is that of `fit`.
-
-        Parameters
-        ----------
-        X : OnDisk of shape (n_rows, n_columns)
-        sample_weight : array-like of shape (n_rows,), default=None
-            Booleans say which rows count.
-        seed : int
-            What the sample follows from.
-        """
-        validate_data(self, X, reset=True, skip_check_array=True)
-        self._check_numbers(X)
-        rows: Mask = None
-        weights = None
-        if isinstance(sample_weight, np.ndarray) and sample_weight.dtype == bool:
-            rows = sample_weight
-        else:
-            rows, weights = counted_rows(sample_weight, len(X), keep=self.numbers == "quantile_normal")
-        categorical = self._categorical(X, rows)
-        self.numeric_columns_ = np.flatnonzero(~categorical)
-        self.categorical_columns_ = np.flatnonzero(categorical)
-        summary = summarize(X, rows, weights, categorical, seed)
-        if self.numbers == "standard" and not summary.complete:
-            statistics = exact_moments(X, rows, weights, summary)
-        else:
-            statistics = statistics_of(summary.sample, None, summary.weights, numbers=self.numbers)
-        self._untyped = [False] * len(statistics)
-        missing = [one.missing for one in statistics]
-        self._encoding = Encoding(missing, summary.levels, self.dtype, numbers=self.numbers)
-        self._keep(statistics)
-        return self
-
-    def on_disk(self, X: OnDisk, *, seed: int, check: bool = True) -> EncodedOnDisk:
-        """Return the encoded rows of a table that stays on disk, encoded when they are asked for.
-
-        Parameters
-        ----------
-        X : OnDisk of shape (n_rows, n_columns)
-        seed : int
-            What an epoch's order of blocks follows from.
-        check : bool, default=True
-            Whether to look for infinite values now.
-
-        Raises
-        ------
-        ValueError
-            If the table is infinite, or not as wide as in `fit`.
-        """
-        validate_data(self, X, reset=False, skip_check_array=True)
-        for part in X.chunks() if check else ():
-            with np.errstate(over="ignore", invalid="ignore"):
-                missing_in(X.read(part))
-        return EncodedOnDisk(X, self._encode, self.dtype, seed)
 
     def transform(self, X: Any) -> NDArray[Any] | sparse.csr_array:
         """Encode rows.

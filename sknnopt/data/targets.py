@@ -7,19 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.multiclass import unique_labels
+
+from .checks import PLAIN, check_labels, check_numbers
 
 __all__ = ["ClassTarget", "RegressionTarget"]
 
-#: Farther from 0 what a network predicts may be no number, once it is scaled back.
-LARGEST_TARGET = 1e300
-
 #: Least standard deviation of a target, as a share of its range; only weights that leave next to one value have less.
 LEAST_DEVIATION = 1e-9
-
-# Kinds of numpy data that are class labels whatever their values: bools, integers and strings.
-_PLAIN = "biuU"
 
 # Labels looked at together.
 _PART = 1 << 20
@@ -69,14 +64,14 @@ class ClassTarget:
         ValueError
             If `y` has numbers that are not classes, several classes a row, NaN, or fewer than two classes.
         """
-        self._learn(_check_labels(y, warn=True), sample_weight, classes)
+        self._learn(check_labels(y, warn=True), sample_weight, classes)
         return self
 
     def fit_encode(
         self, y: Any, sample_weight: NDArray[np.float64] | None = None, *, classes: ArrayLike | None = None
     ) -> NDArray[Any]:
         """The same as ``fit(y, sample_weight, classes=classes).encode(y, sample_weight)``, with `y` looked at once."""
-        y = _check_labels(y, warn=True)
+        y = check_labels(y, warn=True)
         codes = self._learn(y, sample_weight, classes)
         return self._encode(y, sample_weight) if codes is None else codes
 
@@ -94,7 +89,7 @@ class ClassTarget:
             self._labels.fit(unique_labels(classes))
         elif sample_weight is not None:
             self._labels.fit(y[sample_weight > 0])
-        elif y.dtype.kind in _PLAIN:
+        elif y.dtype.kind in PLAIN:
             self._labels.classes_, codes = _classes_and_codes(y)
         else:
             codes = self._labels.fit_transform(y)
@@ -122,7 +117,7 @@ class ClassTarget:
         ValueError
             If a label was not seen in `fit`.
         """
-        y = _check_labels(y, warn=False)
+        y = check_labels(y, warn=False)
         if (y.ndim == 2) != (self.kind == "multilabel") or (y.ndim == 2 and y.shape[1] != self.n_outputs_):
             raise ValueError(
                 f"y has shape {y.shape}, but the targets seen in fit were {self.kind} with {self.n_outputs_} "
@@ -167,29 +162,6 @@ def _classes_and_codes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]
     for part in parts:
         codes[part] = classes.searchsorted(y[part])
     return classes, codes
-
-
-def _check_labels(y: Any, *, warn: bool) -> Any:
-    """Class labels of shape (n_rows,), or 0 and 1 of shape (n_rows, n_labels)."""
-    y = check_array(y, accept_sparse="csr", dtype=None, ensure_2d=False, ensure_all_finite=True, input_name="y")
-    if y.dtype == object and any(label is None for label in y.ravel().tolist()):
-        raise ValueError("Input y contains None.")
-    if y.ndim == 1 and y.dtype.kind in _PLAIN:
-        return y
-    kind = type_of_target(y, input_name="y")
-    if kind not in ("binary", "multiclass", "multilabel-indicator"):
-        check_classification_targets(y)
-    if kind == "multiclass-multioutput":
-        raise ValueError(
-            "Targets of several classes for each of several outputs (multiclass-multioutput) are not "
-            "supported. Fit one classifier an output, with sklearn.multioutput.MultiOutputClassifier."
-        )
-    if kind != "multilabel-indicator":
-        return column_or_1d(y, warn=warn)
-    values = y.data if sparse.issparse(y) else y
-    if not ((values == 0) | (values == 1)).all():
-        raise ValueError("An indicator matrix of labels must hold 0 and 1 only.")
-    return y
 
 
 class RegressionTarget:
@@ -246,7 +218,7 @@ class RegressionTarget:
         ValueError
             If `y` holds anything but finite numbers.
         """
-        values = _check_numbers(y, warn=True)
+        values = check_numbers(y, warn=True)
         self.n_outputs_ = values.shape[1]
         self.mean_, self.scale_ = np.zeros(self.n_outputs_), np.ones(self.n_outputs_)
         if self.scale is None:
@@ -274,7 +246,7 @@ class RegressionTarget:
         ValueError
             If `y` holds anything but finite numbers, or has not as many columns as in `fit`.
         """
-        values = _check_numbers(y, warn=False)
+        values = check_numbers(y, warn=False)
         if values.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {values.shape[1]} outputs, but had {self.n_outputs_} in fit.")
         with np.errstate(over="ignore"):
@@ -299,14 +271,3 @@ class RegressionTarget:
         """
         numbers = values.astype(np.float64) * self.scale_ + self.mean_
         return numbers[:, 0] if self.n_outputs_ == 1 else numbers
-
-
-def _check_numbers(y: Any, *, warn: bool) -> NDArray[np.float64]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = check_array(y, dtype="numeric", ensure_2d=False, ensure_all_finite=True, input_name="y")
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = column_or_1d(values, warn=warn)
-    numbers = np.asarray(values if values.ndim == 2 else values[:, None], dtype=np.float64)
-    if np.abs(numbers).max(initial=0.0) > LARGEST_TARGET:
-        raise ValueError(f"Input y contains a value beyond plus or minus {LARGEST_TARGET:g}. Divide y by a constant.")
-    return numbers

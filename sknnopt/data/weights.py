@@ -1,6 +1,7 @@
 """What each row counts for: sample weights times class weights."""
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,8 @@ def check_weights(
     Raises
     ------
     ValueError
-        If a weight is negative, NaN or infinite, if there are not as many as rows, or if all are zero.
+        If a weight of a row or a class is negative, NaN, infinite or no number, if there are not as many as rows,
+        or if all are zero.
 
     Examples
     --------
@@ -57,18 +59,38 @@ def check_weights(
     """
     if sample_weight is None and class_weight is None:
         return None
-    if sample_weight is not None and np.size(given := np.asarray(sample_weight)) and not given.any():
-        raise ValueError("sample_weight must contain at least one non-zero number, but all are zero.")
-    with np.errstate(over="ignore", invalid="ignore"):
-        given = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
-    weights = in_reach(np.asarray(given))
+    weights = in_reach(_numbers(sample_weight, X))
     if class_weight is not None and y is not None:
+        _check_class_weight(class_weight)
         known = classes if np.ndim(y) == 1 else None
         each = [_class_weights(one, labels, known, weights) for labels, one in _by_label(class_weight, y)]
         weights = in_reach(weights * in_reach(np.prod(each, axis=0)))
         if not weights.any():
             raise ValueError("class_weight leaves no row with a sample_weight above zero.")
     return weights
+
+
+def _numbers(sample_weight: ArrayLike | None, X: Any) -> NDArray[np.float64]:
+    """Return checked sample weights, which can be written to."""
+    try:
+        if sample_weight is not None and np.size(given := np.asarray(sample_weight)) and not given.any():
+            raise ValueError("sample_weight must contain at least one non-zero number, but all are zero.")
+        with np.errstate(over="ignore", invalid="ignore"):
+            checked = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
+    except (TypeError, ValueError) as error:
+        if "sample_weight" in str(error) or "Sample weights" in str(error):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"sample_weight must be numbers. {error!s:.200}") from error
+    return np.require(checked, requirements="W")
+
+
+def _check_class_weight(class_weight: Any) -> None:
+    """Refuse weights by which a loss would be none."""
+    for one in class_weight if isinstance(class_weight, list) else [class_weight]:
+        for label, weight in one.items() if isinstance(one, Mapping) else ():
+            if not (isinstance(weight, Real) and 0 <= float(weight) < np.inf):
+                raise ValueError(f"class_weight must have finite numbers of at least 0. Got {weight!r} of {label!r}.")
 
 
 def in_reach(weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """From the user's arrays to the engine's table: checks, split, encoding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ SHARED_STOPPING_ROWS = 50
 """The same of several members, which withhold different rows."""
 
 
-_NO_NUMBERS = ("could not convert", "Cannot cast")
+_NO_NUMBERS = ("could not convert", "Cannot cast", "setting an array element with a sequence.")
 """How numpy and pandas begin to say that a column holds something else than numbers."""
 
 
@@ -95,6 +96,16 @@ def check_held_out(X: Any, y: Any, sample_weight: Any) -> None:
         raise ValueError(f"{given} was given without {other}.")
     if X is None and sample_weight is not None:
         raise ValueError("sample_weight_val was given without X_val and y_val.")
+
+
+@contextmanager
+def naming_held_out() -> Iterator[None]:
+    """Say that it is the rows to be judged by with which something is wrong."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"Of X_val, y_val and sample_weight_val: {error}") from error
 
 
 def as_two_dimensional(X: Any, *, allow_nd: bool = False) -> Any:
@@ -173,6 +184,7 @@ def encode(
             finite = np.isfinite(values.sum())
         if finite:
             return values
+    _check_kinds(X, dtype)
     options = {"dtype": dtype, "accept_sparse": "csr", "estimator": estimator, "input_name": "X", "allow_nd": allow_nd}
     try:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -182,6 +194,16 @@ def encode(
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"With preprocessing=None, X must hold numbers of {dtype} alone. {error!s:.200}") from error
+
+
+def _check_kinds(X: Any, dtype: np.dtype[Any]) -> None:
+    """Refuse what would become some number or other: dates, in whatever unit they have, and frames without columns."""
+    kinds = [X.dtype] if hasattr(X, "dtype") else list(getattr(X, "dtypes", []))
+    for kind in kinds:
+        if getattr(kind, "kind", "") in ("M", "m") or getattr(kind, "is_temporal", bool)():
+            raise TypeError(f"With preprocessing=None, X must hold numbers of {dtype} alone. Got {kind}.")
+    if 0 in getattr(X, "shape", ()):
+        check_array(np.empty(X.shape))
 
 
 def as_table(X: Any, target: NDArray[Any], weight: NDArray[np.float64] | None) -> Table:

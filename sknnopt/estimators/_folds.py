@@ -77,7 +77,7 @@ def split_on_disk(n: int, fraction: float, seed: int, row_size: int) -> Split:
     >>> len(split.rows), len(split.withheld)
     (900000, 100000)
     """
-    withheld = min(int(np.ceil(fraction * n)), sampled(n, row_size))
+    withheld = min(_withheld(n, fraction), sampled(n, row_size))
     trained = np.ones(n, dtype=bool)
     trained[np.random.default_rng([seed, WITHHOLDING]).choice(n, withheld, replace=False)] = False
     return Split(np.flatnonzero(trained), np.flatnonzero(~trained))
@@ -102,14 +102,20 @@ def split_rows(n: int, labels: Rows | None, fraction: float, seed: int) -> tuple
     ValueError
         If there are too few rows for both.
     """
-    everyone, withheld = np.arange(n), int(np.ceil(fraction * n))
-    if withheld >= n:
-        raise ValueError(
-            f"validation_fraction={fraction} of n_samples={n} leaves none to train on; use early_stopping=False."
-        )
+    everyone, withheld = np.arange(n), _withheld(n, fraction)
     if labels is not None:
         counts = np.unique(labels, return_counts=True)[1]
         if counts.min() < 2 or withheld < len(counts) or n - withheld < len(counts):
             labels = None
     train, held_out = train_test_split(everyone, test_size=fraction, random_state=seed, stratify=labels)
     return np.sort(train), np.sort(held_out)
+
+
+def _withheld(n: int, fraction: float) -> int:
+    """Return how many of n rows a fraction is, if that leaves any."""
+    withheld = int(np.ceil(fraction * n))
+    if withheld >= n:
+        raise ValueError(
+            f"validation_fraction={fraction} of n_samples={n} leaves none to train on; use early_stopping=False."
+        )
+    return withheld

@@ -25,6 +25,7 @@ from sknnopt.estimators._data import (
     as_table,
     as_two_dimensional,
     encode,
+    naming_held_out,
     select,
     weighed,
     withheld_in_memory,
@@ -116,6 +117,10 @@ class PreparingEstimator(ParameterizedEstimator, ABC):
 
     def _given_rows(self, X: Any, y: Any, sample_weight: Any) -> HeldOut:
         """Return the encoded ``X_val`` and ``y_val``."""
+        with naming_held_out():
+            return self._checked_rows(X, y, sample_weight)
+
+    def _checked_rows(self, X: Any, y: Any, sample_weight: Any) -> HeldOut:
         X = as_two_dimensional(X, allow_nd=self._takes_nd())
         validate_data(self, X, reset=False, skip_check_array=True)
         check_consistent_length(X, y)
