@@ -327,19 +327,63 @@ def test_a_progress_bar_that_cannot_write_is_given_up(monkeypatch: pytest.Monkey
     assert sum(sweep.cohort_sizes) == 5
 
 
-def test_a_thread_that_cannot_start_leaves_the_work_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, count = threading.Thread.start, []
+def limit_threads(monkeypatch: pytest.MonkeyPatch, name: str, most: int) -> list[str]:
+    """Let only so many threads of a kind live at once; return where it is noted who could not start."""
+    start, begun, refused = threading.Thread.start, list[threading.Thread](), list[str]()
 
     def limited(thread: threading.Thread) -> None:
-        if thread.name == "sknnopt task":
-            count.append(thread)
-            if len(count) > 3:
+        if name in (thread.name, type(thread).__name__):
+            if sum(other.is_alive() for other in begun) >= most:
+                refused.append(name)
                 raise RuntimeError("can't start new thread")
+            begun.append(thread)
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", limited)
+    return refused
+
+
+@pytest.mark.parametrize(
+    ("estimator", "most", "n_jobs"),
+    [("networks", 1, 1), ("networks", 3, 2), ("none", 1, 2), ("nested", 1, 1), ("nested", 2, 2)],
+)
+def test_threads_that_cannot_start_leave_the_work_to_the_others(
+    estimator: str, most: int, n_jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = GridSearchCV(NETWORK, {"learning_rate": [1e-3, 1e-2, 3e-2]}, cv=2)
+    model = {"networks": NETWORK, "none": Rows(count=0), "nested": search}[estimator]
+    expected = cross_val_score(model, X, y, cv=4)
+    refused = limit_threads(monkeypatch, "sknnopt task", most)
+    with lockstep(n_jobs=n_jobs):
+        assert_array_equal(cross_val_score(model, X, y, cv=4), expected)
+    assert refused or model is not NETWORK  # whose threads all wait for each other
+
+
+def test_a_search_says_that_no_thread_can_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_threads(monkeypatch, "sknnopt task", 0)
+    with lockstep(), pytest.raises(RuntimeError, match="can't start new thread"):
+        cross_val_score(NETWORK, X, y, cv=3)
+
+
+def test_without_a_thread_to_wait_in_nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timer's thread."""
     expected = cross_val_score(NETWORK, X, y, cv=3)
+    refused = limit_threads(monkeypatch, "Timer", 0)
+    trained = threading.Event()
+
+    def fit(i: int) -> int:
+        clone(NETWORK).fit(X, y)
+        trained.set()
+        return i
+
+    def tasks() -> Iterator[Any]:
+        for i in range(4):  # which joblib reads in pairs
+            assert i < 2 or trained.wait(30)
+            yield joblib.delayed(fit)(i)
+
     with lockstep(n_jobs=1):
+        assert joblib.Parallel()(tasks()) == [0, 1, 2, 3]
+        assert refused
         assert_array_equal(cross_val_score(NETWORK, X, y, cv=3), expected)
 
 
