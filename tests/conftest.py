@@ -22,3 +22,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cuda"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep waits for whoever may come: a cohort's size then follows from who trains, not from who is late."""
+    for name in ("LEAST_PATIENCE", "RETURN"):
+        monkeypatch.setattr(f"sknnopt.model_selection._tokens.{name}", 60.0)
+    monkeypatch.setattr("sknnopt.model_selection._backend.STALL", {False: 60.0, True: 60.0})

@@ -11,11 +11,13 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import types
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +37,7 @@ from support import basic
 from torch import nn
 
 from sknnopt import NNClassifier, NNRegressor, load, lockstep, optimizers, save, schedules
-from sknnopt.checkpoints import Checkpoint, CheckpointWarning, _files
+from sknnopt.checkpoints import Checkpoint, CheckpointWarning, _files, _store
 from sknnopt.checkpoints._code import is_installed
 from sknnopt.checkpoints._content import Unkeyable, digest
 from sknnopt.checkpoints._files import Entry
@@ -899,8 +901,9 @@ def test_a_second_warm_start_goes_on_in_another_process(after, epochs, folder):
 
 def test_a_finished_fit_is_written_before_others_go_on(folder, monkeypatch):
     """Also when nothing else finishes for long."""
-    clock, seen = iter(range(1000)), []
-    monkeypatch.setattr("sknnopt.checkpoints._store.time.monotonic", lambda: next(clock))
+    clock, seen = types.SimpleNamespace(monotonic=count().__next__, time=time.time), []
+    for module in (_store, checkpointing):  # and not the scheduler's threads, each of which would turn it on
+        monkeypatch.setattr(module, "time", clock)
     done = checkpointing.Keeper.epoch_done
 
     def epoch_done(self):

@@ -284,6 +284,7 @@ class TestSameBits:
         assert_same_weights(states(alone), states(together)[:8])
         assert together.recipe_weights_.shape == (2 + len({*map(repr, together._kinds()[2:])}),)
 
+    @pytest.mark.usefixtures("patient")
     @both
     def test_in_lockstep(self, make: Any) -> None:
         grid = {"n_members": [1, 8], "numeric_embedding": ["auto", None], "learning_rate": [0.01, 0.003]}

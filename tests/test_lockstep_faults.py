@@ -3,25 +3,28 @@
 import _thread
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import joblib
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
-from sklearn.datasets import load_digits, load_iris
+from sklearn.datasets import load_iris
 from sklearn.exceptions import FitFailedWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback
 from support import basic
 
 from sknnopt import NNClassifier, NNRegressor, lockstep
 from sknnopt.losses import Loss
 from sknnopt.model_selection._backend import NestedBackend
+from sknnopt.model_selection._scheduler import Scheduler
 from sknnopt.model_selection._sweep import Sweep
 
 pytestmark = [
@@ -39,10 +42,9 @@ FOLDS = 3
 def nobody_stays() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    deadline = time.monotonic() + 5
-    while left := [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.01)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+        assert not thread.is_alive(), thread
 
 
 class Failing(TransformerMixin, BaseEstimator):
@@ -77,11 +79,10 @@ class Faulty(Callback):
 class Rows(ClassifierMixin, BaseEstimator):
     """Fits so many networks in a row."""
 
-    def __init__(self, count: int = 1, pause: float = 0.0) -> None:
-        self.count, self.pause = count, pause
+    def __init__(self, count: int = 1) -> None:
+        self.count = count
 
     def fit(self, X: Any, y: Any) -> "Rows":
-        time.sleep(self.pause)
         self.classes_ = np.unique(y)
         self.networks_ = [clone(NETWORK).set_params(random_state=seed).fit(X, y) for seed in range(self.count)]
         return self
@@ -91,19 +92,39 @@ class Rows(ClassifierMixin, BaseEstimator):
         return self.classes_[np.mean(votes, axis=0).argmax(1)] if votes else np.repeat(self.classes_[0], len(X))
 
 
-def interrupt(sweep: lockstep) -> list[float]:
-    """Press Ctrl-C soon after a cohort has begun to train; return where it is noted when."""
-    when: list[float] = []
+class Interrupt:
+    """Presses Ctrl-C in the first epoch of a sweep, which ends when the sweep has been given up."""
 
-    def press() -> None:
-        while not sweep.cohort_sizes:
-            time.sleep(0.01)
-        time.sleep(0.3)
-        when.append(time.monotonic())
-        _thread.interrupt_main()
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.given_up, self.pressed, self.late = threading.Event(), False, Counter[int]()
+        self._patch, before = monkeypatch, Scheduler.abort
 
-    threading.Thread(target=press, daemon=True).start()
-    return when
+        def abort(scheduler: Scheduler, call: Any) -> None:
+            before(scheduler, call)
+            self.given_up.set()
+
+        monkeypatch.setattr(Scheduler, "abort", abort)
+        monkeypatch.setattr(Sweep, "epoch", lambda sweep, members: self._epoch())
+
+    def _epoch(self) -> None:
+        if self.given_up.is_set():
+            self.late[threading.get_ident()] += 1
+        elif not self.pressed:
+            self.pressed = True
+            _thread.interrupt_main()
+            self.given_up.wait(30)
+
+    def is_over(self) -> None:
+        """Check that each cohort has ended with the epoch that it was in; from now on nothing is pressed."""
+        assert self.pressed
+        assert self.given_up.is_set()
+        assert set(self.late.values()) <= {1}
+        self._patch.undo()
+
+
+@pytest.fixture
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> Interrupt:
+    return Interrupt(monkeypatch)
 
 
 def broken_score(estimator: Any, X: Any, y: Any) -> float:
@@ -136,6 +157,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_others_are_unchanged(fault: str, n_jobs: int) -> None:
@@ -182,23 +204,20 @@ def test_an_error_inside_a_nested_search_ends_that_search_alone(n_jobs: int) -> 
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_an_interrupt_ends_everything_within_an_epoch(n_jobs: int) -> None:
+def test_an_interrupt_ends_everything_within_an_epoch(n_jobs: int, interrupt: Interrupt) -> None:
     search = GridSearchCV(LONG, {"learning_rate": np.logspace(-4, -2, 8)}, cv=FOLDS)
-    with lockstep(n_jobs=n_jobs) as sweep:
-        interrupted = interrupt(sweep)
-        with pytest.raises(KeyboardInterrupt):
-            search.fit(X, y)
-    assert time.monotonic() - interrupted[0] < 10
+    with lockstep(n_jobs=n_jobs), pytest.raises(KeyboardInterrupt):
+        search.fit(X, y)
+    interrupt.is_over()
     with lockstep(n_jobs=n_jobs):
         assert cross_val_score(NETWORK, X, y).shape == (5,)
 
 
-def test_an_interrupt_while_searches_are_nested() -> None:
+def test_an_interrupt_while_searches_are_nested(interrupt: Interrupt) -> None:
     search = GridSearchCV(LONG, {"learning_rate": np.logspace(-4, -2, 3)}, cv=FOLDS)
-    with lockstep() as sweep:
-        interrupt(sweep)
-        with pytest.raises(KeyboardInterrupt):
-            cross_val_score(search, X, y)
+    with lockstep(), pytest.raises(KeyboardInterrupt):
+        cross_val_score(search, X, y)
+    interrupt.is_over()
 
 
 def test_a_callback_that_raises_keyboard_interrupt_is_the_users_wish() -> None:
@@ -207,6 +226,7 @@ def test_a_callback_that_raises_keyboard_interrupt_is_the_users_wish() -> None:
         search.fit(X, y)
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_tasks_may_fit_none_one_or_ten_networks(n_jobs: int) -> None:
     search = GridSearchCV(Rows(), {"count": [0, 1, 10]}, cv=FOLDS)
@@ -218,23 +238,27 @@ def test_tasks_may_fit_none_one_or_ten_networks(n_jobs: int) -> None:
     assert max(sweep.cohort_sizes) >= 6 // n_jobs
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_a_slow_task_does_not_hold_up_the_networks(n_jobs: int) -> None:
-    slow = Rows(count=0, pause=1.5)
-    search = GridSearchCV(Pipeline([("model", NETWORK)]), [{"model": [slow]}, {"model__learning_rate": [1e-3, 1e-2]}])
-    finished: list[float] = []
+def test_a_slow_task_does_not_hold_up_the_networks() -> None:
+    """It ends when all networks have been scored, which would be never if they waited for it."""
+    first, scored, networks = threading.Lock(), threading.Semaphore(0), 4
+
+    class Slow(Rows):
+        def fit(self, X: Any, y: Any) -> Rows:
+            if first.acquire(blocking=False):
+                for _ in range(networks):
+                    assert scored.acquire(timeout=30)
+            return super().fit(X, y)
 
     def score(estimator: Any, X: Any, y: Any) -> float:
-        if not isinstance(estimator[-1], Rows):
-            finished.append(time.monotonic())
+        if not isinstance(estimator[-1], Slow):
+            scored.release()
         return 0.0
 
-    began = time.monotonic()
-    with lockstep(n_jobs=n_jobs) as sweep:
-        search.set_params(scoring=score, refit=False, cv=2).fit(X, y)
-    assert sum(sweep.cohort_sizes) == 4
-    if n_jobs == 2:
-        assert max(finished) - began < 1.5 + 1.0
+    grid = [{"model": [Slow(count=0)]}, {"model__learning_rate": [1e-3, 1e-2]}]
+    search = GridSearchCV(Pipeline([("model", NETWORK)]), grid, scoring=score, refit=False, cv=2, error_score="raise")
+    with lockstep(n_jobs=2) as sweep:
+        search.fit(X, y)
+    assert sum(sweep.cohort_sizes) == networks
 
 
 def test_two_sweeps_from_two_threads() -> None:
@@ -256,6 +280,7 @@ def test_two_sweeps_from_two_threads() -> None:
         assert members == 10
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("return_as", ["list", "generator", "generator_unordered"])
 def test_joblibs_own_calls(return_as: str) -> None:
     def fit(seed: int) -> np.ndarray:
@@ -266,8 +291,21 @@ def test_joblibs_own_calls(return_as: str) -> None:
     expected = [fit(seed) for seed in range(5)]
     for proba in expected:
         assert any(np.array_equal(proba, other) for other in found)
-    assert sum(sweep.cohort_sizes) == 5
-    assert max(sweep.cohort_sizes) == 5
+    assert sweep.cohort_sizes == [5]
+
+
+def test_a_generator_that_nobody_reads_yet_trains_all_the_same() -> None:
+    trained = threading.Semaphore(0)
+
+    def fit(seed: int) -> int:
+        clone(NETWORK).fit(X, y)
+        trained.release()
+        return seed
+
+    with lockstep(n_jobs=1):
+        outputs = joblib.Parallel(return_as="generator")(joblib.delayed(fit)(seed) for seed in range(3))
+        assert all(trained.acquire(timeout=30) for _ in range(3))
+        assert list(outputs) == [0, 1, 2]
 
 
 def test_an_iterator_slower_than_the_fits_is_not_waited_for() -> None:
@@ -299,12 +337,12 @@ def test_a_network_of_ones_own_trains_among_the_others() -> None:
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("nested", [False, True])
-def test_a_block_serves_again_after_an_interrupt(nested: bool, n_jobs: int) -> None:
+def test_a_block_serves_again_after_an_interrupt(nested: bool, n_jobs: int, interrupt: Interrupt) -> None:
     search: Any = GridSearchCV(LONG, {"learning_rate": np.logspace(-4, -2, 4)}, cv=FOLDS)
-    with lockstep(n_jobs=n_jobs) as sweep:
-        interrupt(sweep)
+    with lockstep(n_jobs=n_jobs):
         with pytest.raises(KeyboardInterrupt):
             cross_val_score(search, X, y) if nested else search.fit(X, y)
+        interrupt.is_over()
         assert cross_val_score(NETWORK, X, y).shape == (5,)
         with pytest.raises(ValueError, match="learning_rate"):
             GridSearchCV(NETWORK, {"learning_rate": [0.1, -1.0]}, error_score="raise").fit(X, y)
@@ -327,19 +365,64 @@ def test_a_progress_bar_that_cannot_write_is_given_up(monkeypatch: pytest.Monkey
     assert sum(sweep.cohort_sizes) == 5
 
 
-def test_a_thread_that_cannot_start_leaves_the_work_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, count = threading.Thread.start, []
+def limit_threads(monkeypatch: pytest.MonkeyPatch, name: str, most: int) -> list[str]:
+    """Let only so many threads of a kind live at once; return where it is noted who could not start."""
+    start, begun, refused = threading.Thread.start, list[threading.Thread](), list[str]()
 
     def limited(thread: threading.Thread) -> None:
-        if thread.name == "sknnopt task":
-            count.append(thread)
-            if len(count) > 3:
+        if name in (thread.name, type(thread).__name__):
+            if sum(other.is_alive() for other in begun) >= most:
+                refused.append(name)
                 raise RuntimeError("can't start new thread")
+            begun.append(thread)
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", limited)
+    return refused
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize(
+    ("estimator", "most", "n_jobs"),
+    [("networks", 1, 1), ("networks", 3, 2), ("none", 1, 2), ("nested", 1, 1), ("nested", 2, 2)],
+)
+def test_threads_that_cannot_start_leave_the_work_to_the_others(
+    estimator: str, most: int, n_jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = GridSearchCV(NETWORK, {"learning_rate": [1e-3, 1e-2, 3e-2]}, cv=2)
+    model = {"networks": NETWORK, "none": Rows(count=0), "nested": search}[estimator]
+    expected = cross_val_score(model, X, y, cv=4)
+    refused = limit_threads(monkeypatch, "sknnopt task", most)
+    with lockstep(n_jobs=n_jobs):
+        assert_array_equal(cross_val_score(model, X, y, cv=4), expected)
+    assert refused or model is not NETWORK  # whose threads all wait for each other
+
+
+def test_a_search_says_that_no_thread_can_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_threads(monkeypatch, "sknnopt task", 0)
+    with lockstep(), pytest.raises(RuntimeError, match="can't start new thread"):
+        cross_val_score(NETWORK, X, y, cv=3)
+
+
+def test_without_a_thread_to_wait_in_nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timer's thread."""
     expected = cross_val_score(NETWORK, X, y, cv=3)
+    refused = limit_threads(monkeypatch, "Timer", 0)
+    trained = threading.Event()
+
+    def fit(i: int) -> int:
+        clone(NETWORK).fit(X, y)
+        trained.set()
+        return i
+
+    def tasks() -> Iterator[Any]:
+        for i in range(4):  # which joblib reads in pairs
+            assert i < 2 or trained.wait(30)
+            yield joblib.delayed(fit)(i)
+
     with lockstep(n_jobs=1):
+        assert joblib.Parallel()(tasks()) == [0, 1, 2, 3]
+        assert refused
         assert_array_equal(cross_val_score(NETWORK, X, y, cv=3), expected)
 
 
@@ -396,7 +479,7 @@ def test_a_block_entered_twice_ends_twice() -> None:
 @pytest.mark.parametrize("max_members", [2, "auto"])
 def test_a_scorer_may_cross_validate_while_an_ensemble_trains(max_members: Any) -> None:
     def score(estimator: Any, X: Any, y: Any) -> float:
-        return float(cross_val_score(LogisticRegression(), X, y, cv=2).mean())
+        return float(cross_val_score(GaussianNB(), X, y, cv=2).mean())
 
     network = basic(NNClassifier,
         hidden_layer_sizes=(4,), max_epochs=2, n_members=5, early_stopping=True, validation_fraction=0.3, scoring=score,
@@ -426,26 +509,55 @@ def test_a_scorer_may_fit_networks_itself() -> None:
     assert_array_equal(expected, found)
 
 
+class Clock:
+    """Goes on only where it is told to: 2 s when rows are prepared, 12 in a cohort's epoch, half of one for a score."""
+
+    now = 0.0
+
+    @classmethod
+    def transform(cls, X: Any) -> Any:
+        cls.now += 2.0
+        return X
+
+    @classmethod
+    def epoch(cls, members: int) -> None:
+        cls.now += 12.0
+
+    @classmethod
+    def score(cls, estimator: Any, X: Any, y: Any) -> float:
+        cls.now += 0.5
+        return 0.0
+
+
+TIMED = GridSearchCV(
+    Pipeline([("rows", FunctionTransformer(Clock.transform)), ("network", NETWORK)]),
+    {"network__learning_rate": [1e-3, 1e-2, 3e-2]}, cv=FOLDS, scoring=Clock.score,
+)  # fmt: skip
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, patient: None) -> Iterator[None]:
+    monkeypatch.setattr(Clock, "now", 0.0)
+    monkeypatch.setattr(Sweep, "epoch", Clock.epoch)
+    for name in ("time", "perf_counter"):
+        monkeypatch.setattr(time, name, lambda: Clock.now)
+    yield
+    monkeypatch.undo()
+
+
+@pytest.mark.usefixtures("clock")
 def test_fit_times_are_shares_of_the_cohorts() -> None:
-    images, digits = load_digits(return_X_y=True)
-    search = GridSearchCV(
-        basic(NNClassifier, hidden_layer_sizes=(32,), max_epochs=10, random_state=0),
-        {"learning_rate": np.logspace(-3, -2, 4)},
-    )
-    began = time.perf_counter()
-    with lockstep(n_jobs=1):
-        results = search.fit(images, digits).cv_results_
-    wall = time.perf_counter() - began - search.refit_time_
-    spent = 5 * (results["mean_fit_time"].sum() + results["mean_score_time"].sum())
-    assert 0.4 * wall < spent < 1.05 * wall
-    assert results["mean_fit_time"].max() < 3 * results["mean_fit_time"].min()
+    with lockstep(n_jobs=1, max_members=3) as sweep:
+        results = clone(TIMED).set_params(refit=False).fit(X, y).cv_results_
+    assert sweep.cohort_sizes == [3, 3, 3]
+    assert_allclose([results["mean_fit_time"], results["mean_score_time"]], [[2 + 4 * 12 / 3] * 3, [0.5] * 3])
 
 
+@pytest.mark.usefixtures("clock")
 def test_fit_times_of_nested_searches_do_not_count_the_others() -> None:
-    network = clone(NETWORK).set_params(max_epochs=100)
-    search = GridSearchCV(network, {"learning_rate": [1e-3, 1e-2, 3e-2]}, cv=FOLDS)
-    began = time.perf_counter()
-    with lockstep(n_jobs=1):
-        results = cross_validate(search, X, y)
-    wall = time.perf_counter() - began
-    assert 0.4 * wall < results["fit_time"].sum() + results["score_time"].sum() < 1.05 * wall
+    with lockstep(n_jobs=1) as sweep:
+        results = cross_validate(TIMED, X, y, cv=FOLDS)
+    assert sweep.cohort_sizes == [27, 3]
+    searched = 9 * (2 + 4 * 12 / 27 + 0.5) + 2 + 4 * 12 / 3
+    assert_allclose([results["fit_time"], results["score_time"]], [[searched] * 3, [0.5] * 3])
+    assert Clock.now == pytest.approx(results["fit_time"].sum() + results["score_time"].sum())

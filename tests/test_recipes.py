@@ -154,6 +154,7 @@ class TestSameBits:
         for count, reg in enumerate(fits, 1):
             assert_same_weights(states(reg), states(fits[-1], 2 * (1 + count)))
 
+    @pytest.mark.usefixtures("patient")
     @pytest.mark.parametrize("make", [NNClassifier, NNRegressor])
     def test_in_lockstep(self, make):
         data = IRIS if make is NNClassifier else DIABETES

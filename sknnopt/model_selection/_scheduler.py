@@ -174,20 +174,30 @@ class Scheduler:
 
     def _thread(self, task: Task) -> None:
         set_threads_here(self.torch_threads)
+        going: Task | None = task
+        while going is not None:
+            going = self._work(going)
+
+    def _work(self, task: Task) -> Task | None:
+        """Run a task, report, and return the one to go on with where there can be no more threads."""
         try:
-            try:
-                outcome = task.call.context.copy().run(self._run, task)
-            except BaseException as error:  # joblib has to hear of every task, or it waits for ever
-                outcome = None, error
-            with self._lock:  # joblib may wait for its iterator, and nobody else should wait for that
-                task.since = time.monotonic()
-                self._tokens.reporting.add(task)
-                self._tokens.release(task)
+            outcome = task.call.context.copy().run(self._run, task)
+        except BaseException as error:  # joblib has to hear of every task, or it waits for ever
+            outcome = None, error
+        with self._lock:  # joblib may wait for its iterator, and nobody else should wait for that
+            task.since = time.monotonic()
+            self._tokens.reporting.add(task)
+            self._tokens.release(task)
+        try:
             task.callback(outcome)
-        finally:
+        except BaseException:
             with self._lock:
-                self._tokens.reporting.discard(task)
-                self._tokens.release(task)
+                self._tokens.leave(task)
+            raise
+        with self._lock:
+            successor = self._tokens.successor(task)
+            self._tokens.leave(task)
+        return successor
 
     def _run(self, task: Task) -> tuple[object, BaseException | None]:
         """Run a task in this thread and return its outcome."""

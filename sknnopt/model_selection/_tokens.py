@@ -71,6 +71,7 @@ class Tokens:
         self._slowest, self._widest, self._members_a_task = 0.0, 0, 1
         self._limit = affordable_tasks(0)
         self._timer: threading.Timer | None = None
+        self._no_more_threads = False
 
     def queue(self, task: Task) -> None:
         """Let a task wait for its start."""
@@ -117,6 +118,22 @@ class Tokens:
             task.has_token = False
             self._running.discard(task)
         self.schedule()
+
+    def leave(self, task: Task) -> None:
+        """Note that a task has handed on its outcome."""
+        self.reporting.discard(task)
+        self.schedule()
+
+    def successor(self, task: Task) -> Task | None:
+        """Start a queued task, if it cannot have a thread of its own, in that of a task of the same call."""
+        queue = self._queues[task.call.depth]
+        queued = next((other for other in queue if other.call is task.call), None)
+        if queued is None or not self._no_more_threads or self._used >= self.number:
+            return None
+        queue.remove(queued)
+        self._take(queued)
+        self._running.add(queued)
+        return queued
 
     def drop(self) -> list[Task]:
         """Forget what belongs to calls that have been given up and wake those who wait; return what was queued."""
@@ -177,10 +194,15 @@ class Tokens:
             self._used -= 1
             task.has_token = False
             self._running.discard(task)
-            if not isinstance(error, RuntimeError) or not (self._running or self.waiting):
+            if not isinstance(error, RuntimeError) or (self._under_way() == 1 and not self._running):
                 raise
             self._queues[task.call.depth].appendleft(task)
+            self._no_more_threads = True
             self._limit = len(self._running) + len(self.waiting)
+
+    def _under_way(self) -> int:
+        """Return how many tasks have been taken from the queues and have not come to their end."""
+        return sum(call.pending for call in self.calls) + len(self.reporting) - sum(map(len, self._queues))
 
     def _appoint(self, leader: Task, cohort: list[Seat]) -> None:
         """Let one of a cohort's tasks lead it, or else this one."""
@@ -209,15 +231,23 @@ class Tokens:
             elif call.parent is not None and not call.pending and not call.parent.has_token:
                 until.append(call.last_event + RETURN)
         left = max(until, default=0.0) - time.monotonic()
-        if left > 0 and self._timer is None:
-            self._timer = threading.Timer(left, self._look_again)
-            self._timer.daemon = True
-            self._timer.start()
-        return left > 0
+        return left > 0 and (self._timer is not None or self._look_in(left))
+
+    def _look_in(self, seconds: float) -> bool:
+        """Schedule again after a while; return whether there is a thread to wait in."""
+        timer = threading.Timer(seconds, self._look_again)
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError:
+            return False
+        self._timer = timer
+        return True
 
     def _look_again(self) -> None:
         with self.lock:
-            self._timer = None
+            if self._timer is threading.current_thread():  # and not one that was set since this one was cancelled
+                self._timer = None
             self.schedule()
 
     def stop_timer(self) -> threading.Timer | None:
