@@ -48,13 +48,14 @@ def is_installed(module: Any) -> bool:
     """Whether a module belongs to Python, to an installed package or to this one: its version says what is in it."""
     name = module if isinstance(module, str) else ""
     if name not in sys.modules or name in MAIN:
-        return _is_ours(name)
+        return is_ours(name)
     if name not in _known:
-        _known[name] = _is_ours(name) or _found_installed(name)
+        _known[name] = is_ours(name) or _found_installed(name)
     return _known[name]
 
 
-def _is_ours(name: str) -> bool:
+def is_ours(name: str) -> bool:
+    """Whether a module belongs to this package."""
     return name.partition(".")[0] == __name__.partition(".")[0]
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sknnopt._choices import Choice
 from sknnopt.checkpoints._bytes import BYTES, Unkeyable, pieces, remembered, remembered_digest, tensor_digest
-from sknnopt.checkpoints._code import globals_of, imports_of, inner, is_installed, named, names_of, used
+from sknnopt.checkpoints._code import globals_of, imports_of, inner, is_installed, is_ours, named, names_of, used
 
 MOST = 1_000_000
 """Containers and objects that are looked at before a value counts as one that cannot be told."""
@@ -138,7 +138,7 @@ class _Hasher:
         elif isinstance(value, set | frozenset):
             self._sequence("set", sorted(digest(one) for one in value))
         elif isinstance(value, Choice):
-            self._object(kind, value.get_params(deep=False))
+            self._object(kind, value.get_params(deep=False) | ({} if is_ours(kind.__module__) else vars(value)))
         elif hasattr(kind, "checkpoint_content"):
             self._object(kind, value.checkpoint_content())
         elif hasattr(kind, "digest_chunks"):
