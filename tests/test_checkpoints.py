@@ -40,7 +40,7 @@ from sknnopt.checkpoints._code import is_installed
 from sknnopt.checkpoints._content import Unkeyable, digest
 from sknnopt.checkpoints._files import Entry
 from sknnopt.checkpoints._store import Store, store_of
-from sknnopt.checkpoints._versions import code_version
+from sknnopt.checkpoints._versions import code_version, torch_settings
 from sknnopt.engine import _cohort, _keeper, checkpointing
 from sknnopt.losses import Huber
 from sknnopt.regularization import L1, DropConnect, InputNoise, MaxNorm, SpectralNorm, StochasticDepth
@@ -426,6 +426,19 @@ def test_other_code_begins_anew(epochs, folder, monkeypatch):
     assert len(code_version()) == 40
 
 
+def test_other_settings_of_torch_begin_anew(epochs, folder, monkeypatch):
+    """Products of less precision give other bits."""
+    network = basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
+        network.fit(X, Y)
+    assert epochs["members"] == 8
+    network.fit(X, Y)
+    assert epochs["members"] == 8
+    monkeypatch.setattr("sknnopt.checkpoints._versions.SETTINGS", ("backends.of_another_version",))
+    assert torch_settings() == ["AttributeError"]
+
+
 def test_weights_to_start_from_count(epochs, folder):
     sources = [basic(NNClassifier, **{**QUICK, "random_state": seed}).fit(X, Y) for seed in (1, 2)]
     epochs["members"] = 0
@@ -485,6 +498,21 @@ class TestDamage:
         assert path.with_name(f"{path.name}.damaged").exists()
         store_of.__self__.begin()
         same(basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y), whole)
+        assert epochs["members"] == 8
+
+    def test_where_it_cannot_be_set_aside(self, epochs, folder, monkeypatch):
+        whole, path = self.kept(folder)
+        TestDamage.flipped(path)
+
+        def refused(self, target):
+            raise PermissionError(13, "Permission denied")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", refused)
+            with pytest.warns(CheckpointWarning) as warned:
+                same(basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y), whole)
+        assert "is not used: its checksum does not fit. It cannot be renamed (" in str(warned[0].message)
+        assert "could not be written" in str(warned[-1].message)
         assert epochs["members"] == 8
 
     @pytest.mark.parametrize("document", [{}, {"members": []}, {"members": [{"result": {"history": 3}}]}])
@@ -806,6 +834,16 @@ class TestDigestOfCode:
         monkeypatch.setattr(other, "h", lambda x: x + 1)
         assert digest(functions[2]) != before[2]
 
+    def test_a_file_that_is_edited_while_its_code_runs(self, tmp_path, monkeypatch):
+        mine = module_of("edited_of_mine", "def g(x):\n    return x\n", tmp_path, monkeypatch)
+        namespace = {"mine": mine}
+        exec("def call(x):\n    return mine.g(x)\n", namespace)
+        before = digest(namespace["call"])
+        Path(mine.__file__).write_text("def g(x):\n    return x + 10\n")
+        assert digest(namespace["call"]) == before
+        importlib.reload(mine)
+        assert digest(namespace["call"]) != before
+
     def test_behind_a_cache(self):
         def cached(step):
             return lru_cache(lambda x: x + step)
@@ -839,6 +877,11 @@ class TestDigestOfCode:
         before = digest(shared)
         array[0] = 1
         assert digest(shared) != before
+
+    def test_a_long_row_of_fields(self):
+        rows = np.zeros(2, [("a", "f4", 2000)])
+        rows["a"][1, 1000] = 1
+        assert digest(rows[0]) != digest(rows[1])
 
     def test_fields_of_arrays(self):
         one, other = (np.zeros(2, [(name, "f4"), (last, "f4")]) for name, last in ("ab", "ba"))

@@ -74,6 +74,20 @@ def _is_of_packages(place: str) -> bool:
     return real.startswith(_STANDARD) or any(not _INSTALLED.isdisjoint(Path(path).parts) for path in (place, real))
 
 
+_sources: dict[str, tuple[Any, bytes]] = {}
+
+
+def source_of(module: types.ModuleType) -> bytes:
+    """Return a module's source as it was when first asked for: one edits files while they train, not what runs.
+
+    A module that is loaded again has another specification.
+    """
+    file, spec = str(module.__file__), module.__spec__
+    if file not in _sources or _sources[file][0] is not spec:
+        _sources[file] = spec, Path(file).read_bytes()
+    return _sources[file][1]
+
+
 def names_of(code: types.CodeType) -> frozenset[str]:
     """Return the names of globals and attributes in a function, and in those within it."""
     inner = (names_of(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))

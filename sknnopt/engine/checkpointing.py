@@ -13,7 +13,7 @@ from sknnopt.checkpoints._bytes import Unkeyable
 from sknnopt.checkpoints._content import Fixed, digest
 from sknnopt.checkpoints._files import Entry
 from sknnopt.checkpoints._store import Store
-from sknnopt.checkpoints._versions import code_version
+from sknnopt.checkpoints._versions import code_version, torch_settings
 from sknnopt.data.batches import Table
 from sknnopt.engine._module_state import restore_counters
 from sknnopt.engine._standing import Standing, made_result, progress_content
@@ -113,7 +113,7 @@ def _crew(jobs: Sequence[Job]) -> Crew | None:
     checkpoint = jobs[0].checkpoint
     assert checkpoint is not None
     try:
-        key = digest(code_version(), [_content(job) for job in jobs])
+        key = digest(code_version(), torch_settings(), [_content(job) for job in jobs])
     except Unkeyable as error:
         warnings.warn(
             f"This fit is not checkpointed, since another run could not tell it from others: {error}.",
