@@ -347,6 +347,15 @@ class TestSweeps:
             np.testing.assert_array_equal(cross_val_score(network, X, Y, cv=4), scores)
         assert sorted(os.listdir(folder.directory)) == sorted(names)
 
+    def test_workers_write_where_the_script_is(self, tmp_path, folder, monkeypatch):
+        """Though they were started elsewhere, and stay there."""
+        for name in "ab":
+            (tmp_path / name).mkdir()
+            monkeypatch.chdir(tmp_path / name)
+            with lockstep(n_jobs=2, backend="loky", checkpoint=Checkpoint("kept", interval=0)):
+                cross_val_score(basic(NNClassifier, **QUICK), X, Y, cv=2)
+            assert os.listdir("kept")
+
     def test_after_the_block_nothing_is_kept(self, folder):
         with lockstep(checkpoint=folder):
             basic(NNClassifier, **QUICK).fit(X, Y)
