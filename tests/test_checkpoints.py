@@ -268,6 +268,29 @@ def test_a_class_that_searches_by_itself_is_kept_when_it_is_trained(epochs, fold
     assert epochs["members"] == 0
 
 
+class CountsItself(torch.optim.SGD):
+    """A number of its own beside its state."""
+
+    steps = 0
+
+    def step(self, closure=None):
+        self.steps += 1
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad.mul_(1 + 0.1 * self.steps)
+        super().step(closure)
+
+
+def test_a_class_with_a_state_that_is_not_told_is_kept_when_it_is_trained(epochs, folder):
+    make = partial(basic, NNClassifier, **QUICK, optimizer=CountsItself)
+    epochs["end"] = 2
+    with pytest.raises(Killed):
+        make(checkpoint=folder).fit(X, Y)
+    assert os.listdir(folder.directory) == []
+    same(make(checkpoint=folder).fit(X, Y), make().fit(X, Y))
+    assert os.listdir(folder.directory)
+
+
 class TestSweeps:
     GRID = {"network__learning_rate": [1e-3, 1e-2], "network__hidden_layer_sizes": [(5,), (7,)]}
 
