@@ -100,3 +100,12 @@ def forked_torch_random(seed: int | None = None, device: torch.device | None = N
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(seed)
         yield
+
+
+def shared_torch_random(device: torch.device) -> bytes | None:
+    """Return the state of torch's global generators; None while another thread has its turn with them."""
+    with _torch_random.taken_if_free() as own:
+        if not own:
+            return None
+        state = torch.get_rng_state().numpy().tobytes()
+        return state + (torch.cuda.get_rng_state(device).numpy().tobytes() if device.type == "cuda" else b"")

@@ -81,6 +81,16 @@ class Turns:
         self._lock = threading.RLock()
 
     @contextmanager
+    def taken_if_free(self) -> Iterator[bool]:
+        """Hold the lock, unless another thread does; say whether it is held."""
+        taken = self._lock.acquire(blocking=False)
+        try:
+            yield taken
+        finally:
+            if taken:
+                self._lock.release()
+
+    @contextmanager
     def taken(self) -> Iterator[None]:
         """Hold the lock; the thread that holds it may take it again."""
         with self._lock:

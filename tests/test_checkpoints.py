@@ -41,9 +41,9 @@ from sknnopt.checkpoints import Checkpoint, CheckpointWarning, _files, _store
 from sknnopt.checkpoints._code import is_installed
 from sknnopt.checkpoints._content import Unkeyable, digest
 from sknnopt.checkpoints._files import Entry
-from sknnopt.checkpoints._store import store_of
-from sknnopt.checkpoints._versions import code_version
-from sknnopt.engine import _cohort, checkpointing
+from sknnopt.checkpoints._store import Store, store_of
+from sknnopt.checkpoints._versions import code_version, torch_settings
+from sknnopt.engine import _cohort, _keeper, checkpointing
 from sknnopt.losses import Huber
 from sknnopt.regularization import L1, DropConnect, InputNoise, MaxNorm, SpectralNorm, StochasticDepth
 from sknnopt.schedules import Scheduled
@@ -60,7 +60,7 @@ class Killed(BaseException):
 def epochs(monkeypatch):
     """Counts epochs of members, and ends training after so many epochs of a cohort if told."""
     counts = Counter()
-    train, done = _cohort.Cohort._epoch, checkpointing.Keeper.epoch_done
+    train, done = _cohort.Cohort._epoch, _keeper.Keeper.epoch_done
 
     def epoch(self, after):
         counts["members"] += len(self.members)
@@ -73,8 +73,43 @@ def epochs(monkeypatch):
             raise Killed
 
     monkeypatch.setattr(_cohort.Cohort, "_epoch", epoch)
-    monkeypatch.setattr(checkpointing.Keeper, "epoch_done", epoch_done)
+    monkeypatch.setattr(_keeper.Keeper, "epoch_done", epoch_done)
     return counts
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Notes each epoch of each crew: how often it was trained, and whether a checkpoint has had it since."""
+    found = types.SimpleNamespace(times=Counter(), kept=set())
+    train = _cohort.Cohort._epoch
+    add, write = Store.add, Store.write_running
+    lock = threading.Lock()
+
+    def epoch(self, after):
+        train(self, after)
+        with lock:
+            found.times.update((m.job.kept.crew.key, m.epochs) for m in self.members if m.job.kept is not None)
+
+    def note(entries):
+        with lock:
+            for entry in entries:
+                members = entry.document["members"]
+                last = [len((one.get("standing", {}).get("counts") or one["result"])["history"]) for one in members]
+                found.kept.update((entry.key, number) for number in range(1, max(last) + 1))
+
+    def added(self, entries, *args, **settings):
+        add(self, entries, *args, **settings)
+        note(entries)
+
+    def written(self, path, entries):
+        done = write(self, path, entries)
+        note(entries if done else ())
+        return done
+
+    monkeypatch.setattr(_cohort.Cohort, "_epoch", epoch)
+    monkeypatch.setattr(Store, "add", added)
+    monkeypatch.setattr(Store, "write_running", written)
+    return found
 
 
 @pytest.fixture
@@ -235,6 +270,29 @@ def test_a_class_that_searches_by_itself_is_kept_when_it_is_trained(epochs, fold
     assert epochs["members"] == 0
 
 
+class CountsItself(torch.optim.SGD):
+    """A number of its own beside its state."""
+
+    steps = 0
+
+    def step(self, closure=None):
+        self.steps += 1
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad.mul_(1 + 0.1 * self.steps)
+        super().step(closure)
+
+
+def test_a_class_with_a_state_that_is_not_told_is_kept_when_it_is_trained(epochs, folder):
+    make = partial(basic, NNClassifier, **QUICK, optimizer=CountsItself)
+    epochs["end"] = 2
+    with pytest.raises(Killed):
+        make(checkpoint=folder).fit(X, Y)
+    assert os.listdir(folder.directory) == []
+    same(make(checkpoint=folder).fit(X, Y), make().fit(X, Y))
+    assert os.listdir(folder.directory)
+
+
 class TestSweeps:
     GRID = {"network__learning_rate": [1e-3, 1e-2], "network__hidden_layer_sizes": [(5,), (7,)]}
 
@@ -251,21 +309,21 @@ class TestSweeps:
 
     @pytest.mark.parametrize("n_jobs", [1, 2])
     @pytest.mark.parametrize("after", [2, 6, 9])
-    def test_finished_candidates_are_not_trained_again(self, n_jobs, after, epochs, folder):
+    def test_what_was_kept_is_not_trained_again(self, n_jobs, after, epochs, trained, folder):
         whole = self.search().fit(X, Y)
-        every, epochs["members"], epochs["cohort"] = epochs["members"], 0, 0
-        epochs["end"] = after
+        epochs["cohort"], epochs["end"] = 0, after
         with pytest.raises(Killed), lockstep(n_jobs=n_jobs, checkpoint=folder):
             self.search().fit(X, Y)
-        epochs["end"] = 0
+        epochs["end"], kept = 0, set(trained.kept)
         with lockstep(n_jobs=n_jobs, checkpoint=folder):
             again = self.search().fit(X, Y)
         self.assert_equal(again, whole)
-        assert epochs["members"] <= every + 6  # the other cohort may be within an epoch when one is killed
-        count = epochs["members"]
+        assert kept
+        assert {trained.times[one] for one in kept} == {1}
+        times = trained.times.copy()
         with lockstep(n_jobs=n_jobs, checkpoint=folder):
             self.assert_equal(self.search().fit(X, Y), whole)
-        assert epochs["members"] == count
+        assert trained.times == times
 
     def test_an_estimators_own_directory_comes_first(self, tmp_path, folder):
         own = Checkpoint(tmp_path / "own", interval=0)
@@ -313,6 +371,15 @@ class TestSweeps:
         with lockstep(checkpoint=folder):
             np.testing.assert_array_equal(cross_val_score(network, X, Y, cv=4), scores)
         assert sorted(os.listdir(folder.directory)) == sorted(names)
+
+    def test_workers_write_where_the_script_is(self, tmp_path, folder, monkeypatch):
+        """Though they were started elsewhere, and stay there."""
+        for name in "ab":
+            (tmp_path / name).mkdir()
+            monkeypatch.chdir(tmp_path / name)
+            with lockstep(n_jobs=2, backend="loky", checkpoint=Checkpoint("kept", interval=0)):
+                cross_val_score(basic(NNClassifier, **QUICK), X, Y, cv=2)
+            assert os.listdir("kept")
 
     def test_after_the_block_nothing_is_kept(self, folder):
         with lockstep(checkpoint=folder):
@@ -393,6 +460,19 @@ def test_other_code_begins_anew(epochs, folder, monkeypatch):
     assert len(code_version()) == 40
 
 
+def test_other_settings_of_torch_begin_anew(epochs, folder, monkeypatch):
+    """Products of less precision give other bits."""
+    network = basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
+        network.fit(X, Y)
+    assert epochs["members"] == 8
+    network.fit(X, Y)
+    assert epochs["members"] == 8
+    monkeypatch.setattr("sknnopt.checkpoints._versions.SETTINGS", ("backends.of_another_version",))
+    assert torch_settings() == ["AttributeError"]
+
+
 def test_weights_to_start_from_count(epochs, folder):
     sources = [basic(NNClassifier, **{**QUICK, "random_state": seed}).fit(X, Y) for seed in (1, 2)]
     epochs["members"] = 0
@@ -452,6 +532,21 @@ class TestDamage:
         assert path.with_name(f"{path.name}.damaged").exists()
         store_of.__self__.begin()
         same(basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y), whole)
+        assert epochs["members"] == 8
+
+    def test_where_it_cannot_be_set_aside(self, epochs, folder, monkeypatch):
+        whole, path = self.kept(folder)
+        TestDamage.flipped(path)
+
+        def refused(self, target):
+            raise PermissionError(13, "Permission denied")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", refused)
+            with pytest.warns(CheckpointWarning) as warned:
+                same(basic(NNClassifier, **QUICK, checkpoint=folder).fit(X, Y), whole)
+        assert "is not used: its checksum does not fit. It cannot be renamed (" in str(warned[0].message)
+        assert "could not be written" in str(warned[-1].message)
         assert epochs["members"] == 8
 
     @pytest.mark.parametrize("document", [{}, {"members": []}, {"members": [{"result": {"history": 3}}]}])
@@ -773,6 +868,16 @@ class TestDigestOfCode:
         monkeypatch.setattr(other, "h", lambda x: x + 1)
         assert digest(functions[2]) != before[2]
 
+    def test_a_file_that_is_edited_while_its_code_runs(self, tmp_path, monkeypatch):
+        mine = module_of("edited_of_mine", "def g(x):\n    return x\n", tmp_path, monkeypatch)
+        namespace = {"mine": mine}
+        exec("def call(x):\n    return mine.g(x)\n", namespace)
+        before = digest(namespace["call"])
+        Path(mine.__file__).write_text("def g(x):\n    return x + 10\n")
+        assert digest(namespace["call"]) == before
+        importlib.reload(mine)
+        assert digest(namespace["call"]) != before
+
     def test_behind_a_cache(self):
         def cached(step):
             return lru_cache(lambda x: x + step)
@@ -806,6 +911,11 @@ class TestDigestOfCode:
         before = digest(shared)
         array[0] = 1
         assert digest(shared) != before
+
+    def test_a_long_row_of_fields(self):
+        rows = np.zeros(2, [("a", "f4", 2000)])
+        rows["a"][1, 1000] = 1
+        assert digest(rows[0]) != digest(rows[1])
 
     def test_fields_of_arrays(self):
         one, other = (np.zeros(2, [(name, "f4"), (last, "f4")]) for name, last in ("ab", "ba"))
@@ -861,6 +971,39 @@ def test_a_scorer_that_asks_the_estimator_counts_by_it(epochs, folder):
     assert epochs["members"] == 2 * 4
 
 
+class Teacher(nn.Module):
+    """Its teacher is not trained, but follows; a buffer grows, and another is None at first."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.own, self.teacher = nn.Linear(n_inputs, n_outputs), nn.Linear(n_inputs, n_outputs).requires_grad_(False)
+        self.register_buffer("sizes", torch.zeros(0, dtype=torch.long))
+        self.register_buffer("last", None)
+
+    def forward(self, x):
+        if self.training:
+            with torch.no_grad():
+                self.teacher.weight.lerp_(self.own.weight, 0.1)
+            self.sizes = torch.cat([self.sizes, torch.tensor([len(x)])])
+            self.last = self.sizes[-1:]
+        return self.own(x) + self.teacher(x) * (1 + 0.01 * len(self.sizes))
+
+
+def test_what_a_module_changes_by_itself_goes_on(epochs, folder):
+    again = assert_goes_on(lambda: basic(NNClassifier, **QUICK, network=Teacher, dropout=0.0), epochs, folder)
+    assert len(again.module_.sizes) == 4 * 3
+
+
+def test_of_what_is_not_trained_only_what_has_changed_is_kept(folder):
+    def frozen(n_inputs, n_outputs):
+        return nn.Sequential(nn.Linear(n_inputs, 500).requires_grad_(False), nn.ReLU(), nn.Linear(500, n_outputs))
+
+    basic(NNClassifier, **QUICK, network=frozen, dropout=0.0, checkpoint=folder).fit(X, Y)
+    (path,) = Path(folder.directory).iterdir()
+    (key,) = _files.keys(path)
+    assert not [name for name in _files.read(path, key).tensors if "0.weight" in name]
+
+
 class Counting(nn.Linear):
     count = 0
 
@@ -878,10 +1021,50 @@ class Counted:
         return torch.relu(x) * self.calls
 
 
-@pytest.mark.parametrize(
-    "own", [{"network": Counting, "dropout": 0.0}, {"activation": Counted()}], ids=["module", "function"]
-)
-def test_what_remembers_something_by_itself_is_not_kept(own, folder):
+class Annealed(nn.Module):
+    """Changes an attribute of one of torch's modules."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.drop, self.last = nn.Dropout(0.1), nn.Linear(n_inputs, n_outputs)
+
+    def forward(self, x):
+        self.drop.p += 0.001 * self.training
+        return self.last(self.drop(x))
+
+
+class CountingForAll(nn.Linear):
+    count = 0
+
+    def forward(self, x):
+        CountingForAll.count += self.training
+        return super().forward(x) * (1 + 0.1 * self.count)
+
+
+class Worn(optimizers.SGD):
+    """An attribute that is no parameter."""
+
+    steps = 0
+
+    def update(self, gradients, state, parameters, hyper):
+        self.steps += 1
+        super().update(gradients, state, parameters, hyper)
+        parameters.mul_(1 - 0.01 * self.steps)
+
+
+REMEMBERING = {
+    "a module": {"network": Counting},
+    "one of torch's modules": {"network": Annealed},
+    "a module's class": {"network": CountingForAll},
+    "a function": {"activation": Counted()},
+    "a technique": {"optimizer": Worn()},
+    "torch": {"activation": lambda x: torch.relu(x) * torch.rand(1)},
+}
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_what_remembers_something_by_itself_is_not_kept(name, folder):
+    own = REMEMBERING[name]
     with pytest.warns(CheckpointWarning, match="while it trains, something of your own changes"):
         basic(NNClassifier, **QUICK, **own, checkpoint=folder).fit(X, Y)
     assert os.listdir(folder.directory) == []
@@ -902,16 +1085,16 @@ def test_a_second_warm_start_goes_on_in_another_process(after, epochs, folder):
 def test_a_finished_fit_is_written_before_others_go_on(folder, monkeypatch):
     """Also when nothing else finishes for long."""
     clock, seen = types.SimpleNamespace(monotonic=count().__next__, time=time.time), []
-    for module in (_store, checkpointing):  # and not the scheduler's threads, each of which would turn it on
+    for module in (_store, _keeper):  # and not the scheduler's threads, each of which would turn it on
         monkeypatch.setattr(module, "time", clock)
-    done = checkpointing.Keeper.epoch_done
+    done = _keeper.Keeper.epoch_done
 
     def epoch_done(self):
         done(self)
         files = [_files.keys(path) for path in Path(folder.directory).glob("*.safetensors")]
         seen.append((sum(map(len, files)), sum(sum(file.values()) for file in files)))
 
-    monkeypatch.setattr(checkpointing.Keeper, "epoch_done", epoch_done)
+    monkeypatch.setattr(_keeper.Keeper, "epoch_done", epoch_done)
     with lockstep(checkpoint=Checkpoint(folder.directory, interval=10), n_jobs=1, max_members=4) as sweep:
         network = basic(NNClassifier, **QUICK)
         GridSearchCV(network, {"max_epochs": [15, 60]}, cv=2, refit=False).fit(X, Y)

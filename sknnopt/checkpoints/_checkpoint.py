@@ -86,6 +86,13 @@ def resolve_checkpoint(value: Any, owner: str = "") -> Checkpoint | None:
     )
 
 
+def absolute(checkpoint: Checkpoint | None) -> Checkpoint | None:
+    """Return what means the same directory to a worker, which may have been started in another one."""
+    if checkpoint is None or not os.fspath(checkpoint.directory):
+        return checkpoint
+    return Checkpoint(os.path.abspath(os.path.expanduser(checkpoint.directory)), checkpoint.interval)
+
+
 def current_checkpoint(value: Any) -> Checkpoint | None:
     """Return the checkpoint of an estimator's parameter, or else that of the block around."""
     own = resolve_checkpoint(value)

@@ -48,13 +48,14 @@ def is_installed(module: Any) -> bool:
     """Whether a module belongs to Python, to an installed package or to this one: its version says what is in it."""
     name = module if isinstance(module, str) else ""
     if name not in sys.modules or name in MAIN:
-        return _is_ours(name)
+        return is_ours(name)
     if name not in _known:
-        _known[name] = _is_ours(name) or _found_installed(name)
+        _known[name] = is_ours(name) or _found_installed(name)
     return _known[name]
 
 
-def _is_ours(name: str) -> bool:
+def is_ours(name: str) -> bool:
+    """Whether a module belongs to this package."""
     return name.partition(".")[0] == __name__.partition(".")[0]
 
 
@@ -71,6 +72,20 @@ def _is_of_packages(place: str) -> bool:
     """Whether a file lies where packages are installed; it may be a link to elsewhere."""
     real = str(Path(place).resolve())
     return real.startswith(_STANDARD) or any(not _INSTALLED.isdisjoint(Path(path).parts) for path in (place, real))
+
+
+_sources: dict[str, tuple[Any, bytes]] = {}
+
+
+def source_of(module: types.ModuleType) -> bytes:
+    """Return a module's source as it was when first asked for: one edits files while they train, not what runs.
+
+    A module that is loaded again has another specification.
+    """
+    file, spec = str(module.__file__), module.__spec__
+    if file not in _sources or _sources[file][0] is not spec:
+        _sources[file] = spec, Path(file).read_bytes()
+    return _sources[file][1]
 
 
 def names_of(code: types.CodeType) -> frozenset[str]:

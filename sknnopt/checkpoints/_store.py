@@ -203,11 +203,14 @@ class Store:
         aside = path.with_name(f"{path.name}.damaged")
         try:
             path.replace(aside)
-        except OSError:
+        except FileNotFoundError:  # another process has done so
             return
+        except OSError as why:
+            where = f"It cannot be renamed ({why})"
+        else:
+            where = f"It is now {aside.name!r}"
         warnings.warn(
-            f"The checkpoint {str(path)!r} is not used: {error}. It is now {aside.name!r}; what was in it is trained "
-            "again.",
+            f"The checkpoint {str(path)!r} is not used: {error}. {where}; what was in it is trained again.",
             CheckpointWarning,
             stacklevel=2,
         )

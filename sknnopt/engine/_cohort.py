@@ -12,6 +12,7 @@ from sknnopt.engine._evaluate import Evaluator
 from sknnopt.engine._feed import Feed
 from sknnopt.engine._finite import epoch_is_sound, predicts_finite, sound_norms
 from sknnopt.engine._hyper import HyperTable
+from sknnopt.engine._keeper import Keeper
 from sknnopt.engine._layers import LayerRates
 from sknnopt.engine._member import Member, Views
 from sknnopt.engine._numbers import constants_of, strengths_of
@@ -20,7 +21,6 @@ from sknnopt.engine._statistics import fresh_statistics
 from sknnopt.engine._step import Step
 from sknnopt.engine._tensors import Tensors
 from sknnopt.engine._weights import RowWeights
-from sknnopt.engine.checkpointing import Keeper
 from sknnopt.engine.job import Job, Progress, Result
 from sknnopt.engine.panel import panel_values
 from sknnopt.nn import Workspace

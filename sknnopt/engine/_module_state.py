@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from sknnopt.checkpoints._bytes import tensor_digest
 from sknnopt.engine._standing import Standing
 from sknnopt.engine.job import Job
 from sknnopt.nn import CustomNetwork
@@ -12,11 +13,23 @@ from sknnopt.nn import CustomNetwork
 RANDOM, COUNTERS = "random", "counters/"
 
 
-def counters_of(job: Job) -> dict[str, Tensor]:
-    """Return what a user's module keeps besides parameters and statistics."""
+def frozen_digests(job: Job) -> dict[str, bytes]:
+    """Return what tells whether a user's module changes parameters that are not trained, such as those of a teacher."""
     if not isinstance(job.network, CustomNetwork):
         return {}
-    return {f"{COUNTERS}{name}": value.clone().cpu() for name, value in job.network.counters().items()}
+    return {name: tensor_digest(value) for name, value in job.network.frozen().items()}
+
+
+def counters_of(job: Job, frozen: Mapping[str, bytes]) -> dict[str, Tensor]:
+    """Return what a user's module keeps besides parameters and statistics.
+
+    Of the parameters that are not trained, which may be many, those that are not as they were at first.
+    """
+    if not isinstance(job.network, CustomNetwork):
+        return {}
+    own, fixed = job.network.counters(), job.network.frozen()
+    own |= {name: fixed[name] for name, known in frozen_digests(job).items() if known != frozen[name]}
+    return {f"{COUNTERS}{name}": value.clone().cpu() for name, value in own.items()}
 
 
 def restore_counters(job: Job, tensors: Mapping[str, Tensor]) -> None:

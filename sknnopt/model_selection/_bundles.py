@@ -16,6 +16,7 @@ from scipy import sparse
 from sklearn.utils.parallel import Parallel, delayed
 
 from sknnopt.checkpoints import Checkpoint
+from sknnopt.checkpoints._checkpoint import absolute
 from sknnopt.model_selection._backend import NestedBackend
 from sknnopt.model_selection._sweep import Sweep
 from sknnopt.model_selection._task import Task
@@ -137,7 +138,7 @@ class BundleBackend(ParallelBackendBase):
             ]
             for task in bundle
         ]
-        return first, calls, self._sweep.max_members, self._sweep.checkpoint, *large.values()
+        return first, calls, self._sweep.max_members, absolute(self._sweep.checkpoint), *large.values()
 
 
 class _Slot(NamedTuple):

@@ -99,25 +99,40 @@ class CustomNetwork:
                 value.copy_(statistics[name])
 
     def load(self, values: Mapping[str, Tensor]) -> None:
-        """Copy values into the module's own parameters and buffers, also those that are not trained."""
+        """Copy values into the module's own parameters and buffers, also those that are not trained.
+
+        A buffer that has another shape by now, or was None before, takes the value's.
+        """
         own = {**dict(self._module.named_parameters(remove_duplicate=False)), **dict(self._module.named_buffers())}
+        device = next(self._module.parameters()).device
         with torch.no_grad():
             for name, value in values.items():
-                own[name].copy_(value)
+                if name in own and own[name].shape == value.shape:
+                    own[name].copy_(value)
+                else:
+                    owner, _, leaf = name.rpartition(".")
+                    setattr(self._module.get_submodule(owner), leaf, value.to(device, copy=True))
 
     def counters(self) -> dict[str, Tensor]:
         """Return the module's buffers of whole numbers, which are no part of `buffers`."""
         return {name: value for name, value in self._module.named_buffers() if name not in self.buffers.blocks}
 
+    def frozen(self) -> dict[str, Tensor]:
+        """Return the module's parameters that are not trained, which nothing changes but code of its own."""
+        return {name: p.detach() for name, p in self._module.named_parameters() if name not in self.layout.blocks}
+
     def attributes(self) -> dict[str, Any]:
-        """Return what modules of the user's own have besides parameters, buffers and modules."""
+        """Return what the modules have besides parameters, buffers and modules, and their classes.
+
+        Tensors of torch's own modules are left out: they are made of the parameters, as for a spectral norm.
+        """
         ours = {"_parameters", "_buffers", "_modules", "training", "_flat_weights", "_flat_weight_refs"}
-        return {
+        classes = {name: type(module) for name, module in self._module.named_modules()}
+        return classes | {
             f"{name}.{key}": value
             for name, module in self._module.named_modules()
-            if not type(module).__module__.startswith("torch.")
             for key, value in vars(module).items()
-            if key not in ours
+            if key not in ours and not (isinstance(value, Tensor) and type(module).__module__.startswith("torch."))
         }
 
     def bind(

@@ -181,8 +181,20 @@ mean 'momentum'? It takes ...
 
     @property
     def resumes(self) -> bool:  # type: ignore[override]
-        """Whether the state can be read: that of a class that searches stays its own."""
-        return not self.line_search
+        """Whether the state can be read: of a class that searches it stays its own, as what others have beside it."""
+        return not self.line_search and not self._counts()
+
+    def _counts(self) -> bool:
+        """Whether the class has attributes that change from step to step, which are no part of its state."""
+        with forked_torch_random(), torch.inference_mode(False):
+            parameter = nn.Parameter(torch.zeros(2, 2))
+            optimizer, seen = self._make([parameter]), []
+            for _ in range(3):
+                parameter.grad = torch.full_like(parameter, 1e-3)
+                optimizer.step()
+                own = {k: v for k, v in vars(optimizer).items() if k not in ("state", "param_groups")}
+                seen.append(repr(own))
+        return seen[1] != seen[2]  # the first step may note that there has been one
 
     def structure(self) -> tuple[Any, ...]:
         alone: Hashable = id(self) if self.line_search else None
