@@ -31,7 +31,7 @@ FILES = [f"engine/_{name}.py" for name in ("step", "member", "finite")] + ["opti
 TESTS = [
     "steps", "members", "engine", "optimizers", "optimizers_layers", "torch_optimizers", "divergence", "early_stopping",
     "averaging", "laws", "fit_weights", "partial_fit", "skorch", "regularization_layers", "independence", "fit_data",
-    "adaptive",
+    "adaptive", "transfer", "extremes",
 ]  # fmt: skip
 LEFT_OUT = "n_jobs or every_embedding or every_activation or single_columns or every_penalty or every_normalization"
 SWAPS: dict[type, type] = {

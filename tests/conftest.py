@@ -1,6 +1,7 @@
 """What all tests share: one thread a worker, no seed from outside, no CUDA test where there is no CUDA device."""
 
 import os
+import sys
 
 import pytest
 import torch
@@ -22,6 +23,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cuda"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def pytest_sessionfinish() -> None:
+    """Write what has been covered so far: xdist gives a worker ten seconds to end, then kills it with its figures."""
+    coverage = sys.modules.get("coverage")
+    measuring = None if coverage is None else coverage.Coverage.current()
+    if measuring is not None:
+        measuring.save()
 
 
 @pytest.fixture
