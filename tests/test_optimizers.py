@@ -31,6 +31,7 @@ from sknnopt.optimizers import (
     Rprop,
     ScheduleFreeAdamW,
     ScheduleFreeSGD,
+    _fused,
 )
 
 STEPS = 50
@@ -274,6 +275,16 @@ def test_follows_torch_by_a_schedule(name):
         weights = start[k].clone().requires_grad_()
         reference = follow(namesake(member, [weights], 1.0), [weights], gradients[:, k], rates[k])
         assert_follows(path[:, k], reference, start[k])
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("members", VARIANTS.values(), ids=VARIANTS)
+def test_without_the_kernel_the_same_is_computed(members, monkeypatch):
+    """As on devices that are no CPU."""
+    start, gradients = problem(torch.float64)
+    expected = run(members, start, gradients, rates_of(members[0]))
+    monkeypatch.setattr(_fused, "KERNELS", set())
+    assert_follows(run(members, start, gradients, rates_of(members[0])), expected, start)
 
 
 OWN_DECAY = [name for name, members in VARIANTS.items() if members[0].own_decay]

@@ -73,15 +73,7 @@ class Adam(Moments):
         return super().init(parameters) | zeros(parameters, *names)
 
     def update(self, gradients: Tensor, state: State, parameters: Tensor, hyper: Hyper) -> None:
-        if parameters.device.type == "cpu":
-            parameters.addcmul_(adam_direction(gradients, state, hyper), hyper["step"])
-            return
-        mean, square = self._accumulate(gradients, state, hyper, out=gradients)
-        if self.amsgrad:
-            square = torch.maximum(state["largest"], square, out=state["largest"])
-        torch.sqrt(square, out=gradients).add_(hyper["epsilon"])
-        torch.div(mean, gradients, out=gradients)
-        parameters.addcmul_(gradients, hyper["step"], value=-1)
+        parameters.addcmul_(adam_direction(gradients, state, hyper), hyper["step"])
 
 
 class AdamW(Adam):

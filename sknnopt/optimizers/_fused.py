@@ -12,6 +12,9 @@ from ._base import Hyper, Numbers, State
 
 __all__ = ["adam_direction", "divided"]
 
+KERNELS = {"cpu"}
+"""Types of devices whose kernel is used; on others the same is computed call by call."""
+
 _NO_CORRECTION = torch.tensor(math.inf, dtype=torch.float32)
 """A step count whose bias corrections are 1; the coefficients have them folded in."""
 
@@ -34,7 +37,7 @@ def adam_direction(gradients: Tensor, state: State, hyper: Hyper) -> Tensor:
         "intake_1", "intake_2" and "epsilon".
     """
     out, mean = state["_direction"], state["mean"]
-    if gradients.device.type != "cpu":
+    if gradients.device.type not in KERNELS:
         return _plain(mean.lerp_(gradients, hyper["intake_1"]), gradients, state, hyper)
     tensors = [out.zero_(), gradients, mean, state["square"]]
     if "largest" in state:
@@ -57,7 +60,7 @@ def divided(numerator: Tensor, gradients: Tensor, state: State, hyper: Hyper) ->
     hyper : mapping of str to Tensor of shape (K, 1)
         "intake_2" and "epsilon".
     """
-    if gradients.device.type != "cpu":
+    if gradients.device.type not in KERNELS:
         return _plain(numerator, gradients, state, hyper)
     out = state["_direction"].zero_()
     _fused_by_members([out, gradients, numerator, state["square"]], hyper, ("intake_2", "epsilon"))
