@@ -84,6 +84,18 @@ class Layout:
             self.blocks[name] = block
             self.size += padded(block.size)
 
+    def gaps(self) -> list[slice]:
+        """Return the places between the parameters, which hold zeros.
+
+        Examples
+        --------
+        >>> Layout([("weight", (3, 5))], [("bias", (32,))]).gaps()
+        [slice(15, 32, None)]
+        """
+        blocks = self.blocks.values()
+        ends = [(block.offset + block.size, block.offset + padded(block.size)) for block in blocks]
+        return [slice(*end) for end in ends if end[0] < end[1]]
+
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """Return each block of ``flat``, shape (K, P), as a view of shape ``(K, *shape)``."""
         return {
@@ -94,3 +106,9 @@ class Layout:
     def single(self, flat: Tensor) -> dict[str, Tensor]:
         """Return each block of one member's ``flat``, shape (P,), as a view of its own shape."""
         return {name: view[0] for name, view in self.views(flat.unsqueeze(0)).items()}
+
+
+def clear(flat: Tensor, gaps: Iterable[slice]) -> None:
+    """Take back what code of the user's own has written into :meth:`Layout.gaps` of ``flat``, shape (K, P)."""
+    for gap in gaps:
+        flat[:, gap].zero_()

@@ -186,3 +186,36 @@ def test_parameters_of_ones_own_object_are_swept():
 def test_a_function_that_makes_no_optimizer(factory, message):
     with pytest.raises(ValueError, match=message):
         basic(NNClassifier, **QUICK, optimizer=factory).fit(X, Y)
+
+
+class Everywhere(Regularizer):
+    def gradient(self, parameters, hyper, out):
+        out.add_(0.1)
+
+
+class ToOne(Regularizer):
+    def penalty(self, parameters, hyper):
+        return (parameters - 1).square().sum(1)
+
+
+class Floor(Regularizer):
+    def project(self, parameters, hyper):
+        parameters.clamp_(min=0.1)
+
+
+class Restless(Signs):
+    def update(self, gradients, state, parameters, hyper):
+        parameters.add_(0.1)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"optimizer": Restless()}, *({"regularization": own()} for own in (Everywhere, ToOne, Floor))],
+    ids=["optimizer", "gradient", "penalty", "projection"],
+)
+def test_what_is_written_between_the_weights_is_no_part_of_them(settings, optimizer):
+    """Each parameter is padded with zeros, on which norms rely, those by which gradients are clipped among them."""
+    network = basic(NNClassifier, **{**QUICK, "optimizer": optimizer, "gradient_clipping": 0.1, **settings}).fit(X, Y)
+    norm = torch.cat([value.flatten() for value in network.module_.parameters()]).norm()
+    assert network.history_[-1]["weight_norm"] == pytest.approx(norm.item(), rel=1e-6)

@@ -609,6 +609,13 @@ def vector(network):
 
 
 class TestEstimator:
+    @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+    @pytest.mark.parametrize("technique", FITTED.values(), ids=FITTED)
+    def test_recorded_norms_are_those_of_the_weights_alone(self, technique, optimizer):
+        """Between the weights of layers lie floats that belong to none."""
+        network = fit(technique(), optimizer=optimizer, max_epochs=2)
+        assert network.history_[-1]["weight_norm"] == pytest.approx(vector(network).norm().item(), rel=1e-5)
+
     @pytest.mark.parametrize("precision", ["float32", "float64"])
     def test_group_lasso_drops_whole_inputs(self, precision):
         network = fit(GroupLasso(0.1), precision=precision, **LONG)

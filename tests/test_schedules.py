@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_iris
+from support import basic
 from torch.optim import lr_scheduler
 
-from sknnopt import schedules
+from sknnopt import NNClassifier, schedules
 from sknnopt.schedules import (
     Constant,
     Cosine,
@@ -372,3 +374,13 @@ def test_an_error_of_a_function_is_its_own():
 
 def test_rounding_below_zero_is_zero():
     assert with_warmup(FunctionSchedule(lambda p: -1e-17), 0.0, PROGRESS).tolist() == [0.0] * T
+
+
+def test_milestones_may_be_a_list_or_an_array():
+    """Factors that members have in common are remembered by the schedule's parameters, as far as these can be."""
+    X, y = load_iris(return_X_y=True)
+    rates = []
+    for milestones in [(0.25, 0.5), [0.25, 0.5], np.array([0.25, 0.5])]:
+        network = basic(NNClassifier, max_epochs=4, learning_rate=0.1, schedule=MultiStep(milestones=milestones))
+        rates.append([record["learning_rate"] for record in network.fit(X, y).history_])
+    np.testing.assert_allclose(rates, [[0.1, 0.01, 0.001, 0.001]] * 3)

@@ -12,11 +12,12 @@ def techniques_are_ours(job: Job) -> bool:
         t.loss, t.optimizer, t.schedule, t.initializer, t.regularization, t.weight_averaging, t.decay_schedule,
         t.dropout_schedule, activation,
     ]  # fmt: skip
-    return job.network.stackable and all(choice is None or _is_ours(choice) for choice in choices)
+    return job.network.stackable and all(choice is None or is_ours(choice) for choice in choices)
 
 
-def _is_ours(choice: Choice) -> bool:
+def is_ours(choice: Choice) -> bool:
+    """Whether a technique and its parts run no code but this package's."""
     parts = choice.get_params(deep=True).values()
     return type(choice).__module__.startswith("sknnopt.") and all(
-        _is_ours(part) if isinstance(part, Choice) else not callable(part) for part in parts
+        is_ours(part) if isinstance(part, Choice) else not callable(part) for part in parts
     )

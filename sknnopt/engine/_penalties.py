@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sknnopt._layout import clear
 from sknnopt._random import MemberRandom
 from sknnopt.engine._hyper import PENALTY
+from sknnopt.engine._ours import is_ours
 
 if TYPE_CHECKING:
     from sknnopt.engine._cohort import Cohort
@@ -25,11 +27,6 @@ class Penalties:
     weights, gradients : Tensor (K, W), (K, P)
         The part of the parameters that is weights; all gradients.
     randoms : sequence of K MemberRandom
-
-    Attributes
-    ----------
-    dirties : bool
-        Whether gradients in the padding between blocks may become other than zero.
     """
 
     def __init__(
@@ -51,7 +48,7 @@ class Penalties:
         self._turns, self._adds = has("backward"), has("gradient")
         self._shrinks, self._projects = has("proximal"), has("project")
         self._kept = torch.empty_like(weights) if self._disturbs else weights
-        self.dirties = self._adds or self._turns
+        self._gaps = [] if is_ours(technique) else job.network.layout.gaps()
 
     def begin(self, inputs: Tensor, hyper: Mapping[str, Tensor]) -> None:
         """Take the step's numbers, draw its noise, and change its rows (K, B, F or more)."""
@@ -74,11 +71,13 @@ class Penalties:
             self._weights.copy_(self._kept)
         if self._turns:
             self._technique.backward(self._gradients, self._numbers)
+            clear(self._gradients, self._gaps)
 
     def gradient(self) -> None:
         """Add the gradients of the penalties."""
         if self._adds:
             self._technique.gradient(self._weights, self._numbers, self._gradients)
+            clear(self._gradients, self._gaps)
 
     def smooth_value(self) -> Tensor:
         """Return the value (K,) of those penalties that have added gradients."""
@@ -91,3 +90,5 @@ class Penalties:
             self._technique.proximal(weights, self._numbers, learning_rate)
         if self._projects:
             self._technique.project(weights, self._numbers)
+        if self._shrinks or self._projects:
+            clear(weights, self._gaps)

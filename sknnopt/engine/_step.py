@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from sknnopt._layout import clear
 from sknnopt.engine._hyper import AVERAGE
 from sknnopt.engine._mixing import Mixup
+from sknnopt.engine._ours import is_ours
 from sknnopt.engine._penalties import Penalties
 from sknnopt.engine._weights import BatchWeights, for_heads
 from sknnopt.engine.job import Job
@@ -77,8 +79,8 @@ class Step:
             layout=job.network.layout,
             objective=self,
         )
-        clean = self._penalties is None or not self._penalties.dirties
-        self._keeps_zeros = optimizer.keeps_zeros and clean
+        self._keeps_zeros = optimizer.keeps_zeros
+        self._gaps = [] if is_ours(optimizer) else job.network.layout.gaps()
 
     def run(
         self,
@@ -165,6 +167,7 @@ class Step:
         if SHRINKAGE in hyper and not self._decays_itself:
             self._weights.mul_(1 - hyper[SHRINKAGE])
         self._optimize(hyper)
+        clear(self._parameters, self._gaps)
         if not self._keeps_zeros:
             self._gradients.zero_()  # the padding between blocks must stay zero
         if self._layers is not None:
