@@ -203,6 +203,43 @@ class TestFiniteLosses:
         assert reg.best_epoch_ == 3
         assert np.isfinite(reg.predict(X)).all()
 
+    @pytest.mark.parametrize(("worse", "kept"), [(1.0, None), (50.0, 3)])
+    def test_of_a_network_that_breaks_at_the_end(self, worse, kept):
+        """Neither losses nor norms tell; the epoch of the least loss is gone back to, unless that is the last."""
+
+        class Brittle(torch.nn.Linear):
+            def __init__(self, n_inputs, n_outputs):
+                super().__init__(n_inputs, n_outputs)
+                self.register_buffer("seen", torch.zeros(()))
+
+            def forward(self, rows):
+                if self.training:
+                    self.seen += 1
+                    return super().forward(rows)
+                return super().forward(rows) / (self.seen < 4)
+
+        settings = {
+            **FULL_BATCH,
+            "network": Brittle,
+            "max_epochs": 4,
+            "learning_rate": 0.1,
+            "schedule": Jump(0.5, worse),
+        }
+        network = basic(NNRegressor, **settings)
+        if kept is None:
+            with pytest.raises(
+                ValueError, match="not finite in epoch 4, and there are no finite weights to go back to"
+            ):
+                network.fit(X, y)
+            return
+        with pytest.warns(
+            ConvergenceWarning, match=f"not finite in epoch 4, and the weights of epoch {kept} were kept"
+        ):
+            network.fit(X, y)
+        assert (network.best_epoch_, network.n_iter_) == (kept, 4)
+        assert network.module_.seen == kept
+        assert np.isfinite(network.predict(X)).all()
+
     def test_masks_may_be_infinite(self):
         class Masked(torch.nn.Linear):
             def __init__(self, n_inputs, n_outputs):
