@@ -72,6 +72,7 @@ VARIANTS = {
     "adam amsgrad": [Adam(amsgrad=True, beta_2=b) for b in (0.999, 0.9, 0.5)],
     "nadam": [NAdam(momentum_decay=d, beta_1=b) for d, b in ((4e-3, 0.9), (0.5, 0.5), (1e-6, 0.99))],
     "radam": [RAdam(beta_2=b, epsilon=e) for b, e in ((0.999, 1e-8), (0.9, 1e-2), (0.5, 1e-8))],
+    "radam with a short memory": [RAdam(beta_2=b) for b in (0.69, 0.67, 0.7)],  # rectified late
     "adamax": [optimizers.Adamax(beta_1=a, beta_2=b, epsilon=1e-4) for a, b in ((0.9, 0.999), (0, 0.5), (0.5, 0))],
     "rprop": [
         Rprop(eta_minus=m, eta_plus=p, smallest=s, largest=b)
@@ -532,6 +533,23 @@ def test_defaults_are_torchs_but_for_sgd_and_adamw():
         reference = (REFERENCE_CLASSES.get(kind) or getattr(torch.optim, kind.__name__))([parameter])
         assert optimizer.default_learning_rate == reference.defaults["lr"]
         assert optimizer.default_weight_decay == reference.defaults.get("weight_decay", 0.0)
+
+
+OWN_DEFAULTS = {("asgd", "t0"), ("prodigy", "growth_rate")}
+"""ASGD averages from the first step on, and no limit is None."""
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"momentum", "nesterov", "schedule_free_sgd"}))
+def test_hyperparameters_are_torchs_by_default(name):
+    optimizer = optimizers.get(name)
+    kind, parameter = type(optimizer), torch.zeros(1, requires_grad=True)
+    known = (REFERENCE_CLASSES.get(kind) or getattr(torch.optim, kind.__name__))([parameter]).defaults
+    betas = {f"beta_{i}": beta for i, beta in enumerate(known.get("betas", ()), 1)}
+    theirs = known | betas | dict(zip(("eta_minus", "eta_plus"), known.get("etas", ()), strict=False))
+    ours = {TORCH_NAMES.get(own, own): value for own, value in optimizer.get_params().items()}
+    shared = {own for own in ours.keys() & theirs.keys() if (name, own) not in OWN_DEFAULTS}
+    assert shared
+    assert {own: ours[own] for own in shared} == {own: theirs[own] for own in shared}
 
 
 @pytest.mark.parametrize(

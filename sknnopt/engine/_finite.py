@@ -31,9 +31,9 @@ def sound_norms(job: Job, tensors: Tensors) -> Tensor:
     if tensors.averages:
         sound &= torch.isfinite(row_norms(tensors.judged))
     for buffers in {id(own): own for own in (tensors.buffers, tensors.judged_buffers)}.values():
-        for name, block in job.network.buffers.blocks.items():
+        for name, values in job.network.buffers.views(buffers).items():
             if name.rpartition(".")[2] in _STATISTICS:
-                sound &= torch.isfinite(buffers[:, block.offset : block.offset + block.size]).all(1)
+                sound &= torch.isfinite(values).flatten(1).all(1)
     return torch.where(sound, norms, torch.nan)
 
 
