@@ -203,8 +203,8 @@ class TestFiniteLosses:
         assert reg.best_epoch_ == 3
         assert np.isfinite(reg.predict(X)).all()
 
-    @pytest.mark.parametrize(("worse", "kept"), [(1.0, None), (50.0, 3)])
-    def test_of_a_network_that_breaks_at_the_end(self, worse, kept):
+    @pytest.mark.parametrize(("epochs", "worse", "kept"), [(1, 1.0, None), (4, 1.0, None), (4, 10.0, 3)])
+    def test_of_a_network_that_breaks_at_the_end(self, epochs, worse, kept):
         """Neither losses nor norms tell; the epoch of the least loss is gone back to, unless that is the last."""
 
         class Brittle(torch.nn.Linear):
@@ -216,27 +216,27 @@ class TestFiniteLosses:
                 if self.training:
                     self.seen += 1
                     return super().forward(rows)
-                return super().forward(rows) / (self.seen < 4)
+                return super().forward(rows) / (self.seen < epochs)
 
         settings = {
             **FULL_BATCH,
             "network": Brittle,
-            "max_epochs": 4,
+            "max_epochs": epochs,
             "learning_rate": 0.1,
             "schedule": Jump(0.5, worse),
         }
         network = basic(NNRegressor, **settings)
         if kept is None:
             with pytest.raises(
-                ValueError, match="not finite in epoch 4, and there are no finite weights to go back to"
+                ValueError, match=f"not finite in epoch {epochs}, and there are no finite weights to go back to"
             ):
                 network.fit(X, y)
             return
         with pytest.warns(
-            ConvergenceWarning, match=f"not finite in epoch 4, and the weights of epoch {kept} were kept"
+            ConvergenceWarning, match=f"not finite in epoch {epochs}, and the weights of epoch {kept} were kept"
         ):
             network.fit(X, y)
-        assert (network.best_epoch_, network.n_iter_) == (kept, 4)
+        assert (network.best_epoch_, network.n_iter_) == (kept, epochs)
         assert network.module_.seen == kept
         assert np.isfinite(network.predict(X)).all()
 
