@@ -59,7 +59,7 @@ TORCH_NAMES = {
 }
 # One row a test: three members of one structure with different numbers.
 VARIANTS = {
-    "sgd dampened": [SGD(momentum=m, dampening=d) for m, d in ((0.9, 0.5), (0.5, 0.1), (0.99, 0.9))],
+    "sgd dampened": [SGD(momentum=m, dampening=d) for m, d in ((0.9, 1.0), (0.5, 0.1), (0.99, 0.9))],
     "sgd nesterov": [SGD(momentum=m, nesterov=True) for m in (0.9, 0.5, 0.99)],
     "adagrad": [Adagrad(lr_decay=d, epsilon=e) for d, e in ((0.0, 1e-10), (0.1, 1e-2), (1.0, 1.0))],
     "adagrad started": [Adagrad(lr_decay=d, initial_accumulator_value=0.3) for d in (0.0, 0.1, 1.0)],
