@@ -43,7 +43,7 @@ SECTIONS = {
         "Coming from": ["from_mlp", "mlp_tests", "from_keras"],
         "Before you begin": ["when_not"],
     },
-    "measured": {"": ["accuracy", "defaults", "speed", "studies"]},
+    "measured": {"": ["accuracy", "defaults", "speed", "studies", "mutants"]},
 }
 MODULES = [
     "sknnopt",

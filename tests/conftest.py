@@ -1,7 +1,9 @@
 """What all tests share: one thread a worker, no seed from outside, no CUDA test where there is no CUDA device."""
 
+import importlib
 import os
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -39,3 +41,14 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LEAST_PATIENCE", "RETURN"):
         monkeypatch.setattr(f"sknnopt.model_selection._tokens.{name}", 60.0)
     monkeypatch.setattr("sknnopt.model_selection._backend.STALL", {False: 60.0, True: 60.0})
+
+
+@pytest.fixture
+def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cohort whose arithmetic raises is halved until each member trains alone, which would hide that it raises."""
+    module = importlib.import_module("sknnopt.engine.train")  # the package has a function of that name
+
+    def train(jobs: Any, device: Any, after_epoch: Any) -> Any:
+        return module._train_cohort(module.place(jobs, device), after_epoch)
+
+    monkeypatch.setattr(module, "_train_or_halve", train)

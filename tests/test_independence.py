@@ -1,6 +1,5 @@
 """What a member learns is its own, whoever trains beside it, and training leaves no trace."""
 
-import importlib
 import random
 import warnings
 from dataclasses import replace
@@ -20,16 +19,7 @@ from sknnopt.engine._member import Member
 from sknnopt.estimators._parameters import NETWORKS
 from sknnopt.nn import CustomNetwork, Inputs
 
-MODULE = importlib.import_module("sknnopt.engine.train")
-
-
-@pytest.fixture(autouse=True)
-def whole(monkeypatch):
-    """A cohort whose arithmetic raises is halved until each member trains alone: here that would hide the fault."""
-    monkeypatch.setattr(
-        MODULE, "_train_or_halve", lambda jobs, device, after: MODULE._train_cohort(MODULE.place(jobs, device), after)
-    )
-
+pytestmark = pytest.mark.usefixtures("whole")
 
 CPU = torch.device("cpu")
 ACTIVATIONS = sorted({repr(activations.get(name)): name for name in activations.names()}.values())

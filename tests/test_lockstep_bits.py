@@ -17,7 +17,7 @@ from sknnopt import NNClassifier, NNRegressor, lockstep
 from sknnopt.optimizers import SGD, Adam
 from sknnopt.regularization import L1, L2
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("whole")]
 
 GRIDS = 20
 WAYS: list[tuple[Any, int]] = [(1, 2), ("auto", 2), (3, 1), ("auto", 1), (16, 2), (1, 1), (3, 2), (16, 1)]

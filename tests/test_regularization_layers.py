@@ -18,6 +18,7 @@ from sknnopt._compat import InvalidParameterError
 from sknnopt._layout import Layout, padded
 from sknnopt._random import MemberRandom
 from sknnopt.model_selection import GridSearchCV
+from sknnopt.optimizers import SAM
 from sknnopt.regularization import (
     L1,
     L2,
@@ -636,6 +637,11 @@ class TestEstimator:
             dropped = (weight == 0).all(0)
             assert 0 < dropped.sum() < weight.shape[1]
             assert torch.equal((weight == 0).any(0), dropped)
+
+    def test_max_norm_holds_for_an_average_that_sam_steps(self):
+        """Such an optimizer limits its weights itself, before it averages them."""
+        network = fit(MaxNorm(0.5), optimizer=SAM("schedule_free_sgd"), learning_rate=0.5)
+        assert max(w.norm(dim=1).max().item() for w in matrices_of(network)) <= 0.5 * (1 + 1e-6)
 
     def test_max_norm_holds(self):
         norms = [w.norm(dim=1).max().item() for w in matrices_of(fit(MaxNorm(0.5)))]

@@ -9,9 +9,14 @@ import pytorch_optimizer
 import torch
 from layered import ODD, SQUARE, STEPS, Loop, torch_path
 from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from support import basic
 
-from sknnopt import optimizers
+from sknnopt import NNClassifier, lockstep, optimizers
 from sknnopt.optimizers import SAM, TorchOptimizer
+
+pytestmark = pytest.mark.usefixtures("whole")
 
 CLASSES = {
     "SGD": functools.partial(torch.optim.SGD, momentum=0.9),
@@ -161,6 +166,18 @@ class TestSteps:
         before = torch.get_rng_state()
         Loop([TorchOptimizer(Noisy)])
         assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_members_of_other_rates_share_a_cohort():
+    X, y = load_iris(return_X_y=True)
+    network = basic(NNClassifier, max_epochs=3, random_state=0, optimizer=torch.optim.Adam)
+    search = GridSearchCV(network, {"learning_rate": [1e-3, 1e-2]}, cv=2, scoring="neg_log_loss", refit=False)
+    expected = clone(search).fit(X, y).cv_results_["mean_test_score"]
+    with lockstep(n_jobs=1) as sweep:
+        found = search.fit(X, y).cv_results_["mean_test_score"]
+    assert sweep.cohort_sizes == [4]
+    assert found.tolist() == expected.tolist()
+    assert found[0] != found[1]
 
 
 class TestChoice:
