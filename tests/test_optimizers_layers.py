@@ -529,6 +529,30 @@ class TestLbfgs:
         assert 0.4 < step < 0.97
         assert trials < 12
 
+    def test_on_waves_it_goes_where_torch_goes(self):
+        """Their brackets hold several minima, of which each rule of the search chooses one."""
+        random = np.random.default_rng(0)
+        for rate, width, height, phase in random.uniform(0.1, 1.0, (200, 4)) * [400.0, 0.2, 0.5, 6.0]:
+
+            def wave(x, width=width, height=height, phase=phase):
+                return ((x - 2) ** 2 / 50 + height * torch.cos(x / width + phase)) / 100
+
+            x = torch.zeros((), dtype=torch.float64, requires_grad=True)
+            wave(x).backward()
+            direction = -x.grad.clone()
+
+            def look(step, wave=wave, direction=direction):
+                x = (step * direction).requires_grad_()
+                value = wave(x)
+                value.backward()
+                return value.item(), (x.grad * direction).item()
+
+            first = min(1.0, 1.0 / abs(direction.item())) * rate
+            search = strong_wolfe(first, *look(0.0), reach=abs(direction.item()), limit=25)
+            optimizer = torch.optim.LBFGS([x], lr=rate, max_iter=1, max_eval=26, line_search_fn="strong_wolfe")
+            optimizer.step(lambda x=x, wave=wave: closure(x, wave))
+            assert searched(search, look)[0] * direction.item() == pytest.approx(x.item(), rel=1e-9)
+
     def test_a_rise_ends_the_growth_from_the_third_trial_on(self):
         """As in torch; in the book from the second on."""
         search = strong_wolfe(1.0, 0.0, -1.0, reach=1.0, limit=25)
@@ -543,6 +567,14 @@ class TestLbfgs:
         step, trials = searched(strong_wolfe(1.0, 0.0, -1.0, reach=1.0, limit=25), lambda step: (value, 1.0))
         assert step == 0.0
         assert trials <= 26
+
+
+def closure(x, function):
+    """What torch's class calls."""
+    x.grad = None
+    value = function(x)
+    value.backward()
+    return value
 
 
 def searched(search, function):
