@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_sessionfinish() -> None:
     """Write what has been covered so far: xdist gives a worker ten seconds to end, then kills it with its figures."""
-    coverage = sys.modules.get("coverage")
+    coverage = sys.modules.get("coverage") if "PYTEST_XDIST_WORKER" in os.environ else None
     measuring = None if coverage is None else coverage.Coverage.current()
     if measuring is not None:
         measuring.save()
