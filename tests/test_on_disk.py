@@ -362,7 +362,7 @@ from sknnopt import NNClassifier
 from sknnopt.data import on_disk, summary
 
 summary.SAMPLE_ROWS = 2000
-on_disk.WINDOW_BYTES = 1 << 22
+on_disk.WINDOW_BYTES = 1 << 21
 X = np.load(sys.argv[1], mmap_mode="r")
 y = np.arange(len(X)) % 2
 settings = dict(numeric_embedding=None, hidden_layer_sizes=(8,), max_epochs=1, n_members=2, batch_size=512,
