@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -88,8 +89,13 @@ def test_processes(way: str, expected: dict[str, Any]) -> None:
     check(expected, SEARCH, sweep.cohort_sizes)
 
 
-def test_the_members_really_train_elsewhere() -> None:
+def test_the_members_really_train_elsewhere(tmp_path: Path) -> None:
     def where(estimator: Any, X: Any, y: Any) -> float:
+        """Where the other worker is slow to start, the first waits for it, and does not take its work."""
+        (tmp_path / str(os.getpid())).touch()
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
         return float(os.getpid())
 
     with lockstep(n_jobs=2, backend="loky"):
