@@ -97,7 +97,8 @@ class Keeper:
 
     def _entry(self, crew: Crew) -> Entry | None:
         """Return what is to be written of a crew; None if it could not go on, or a member's own code has failed."""
-        if self._memory[crew].differs(_memory(self._crews[crew])):
+        known = self._memory[crew]
+        if known != Memory() and known.differs(_memory(self._crews[crew])):
             del self._crews[crew]
             warnings.warn(
                 "This fit is not checkpointed: while it trains, something of your own changes besides weights and "
